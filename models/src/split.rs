@@ -1,0 +1,108 @@
+//! Which readers meet the canary: a keyed hash of the reader, the same on every replica and after every restart.
+//!
+//! Here and not in `serve` because exposure records carry the bucket and their readers must be able to recompute it.
+
+use std::{fmt, str::FromStr};
+
+use blake2::{
+    Blake2bMac,
+    digest::{Mac, consts::U8},
+};
+use serde::{Deserialize, Serialize};
+
+/// Shares are counted in basis points: 10,000 is everyone.
+pub const WHOLE_BP: u16 = 10_000;
+
+/// The key of one experiment's split. A new experiment draws a new salt, so no reader keeps a side by accident.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Salt([u8; 32]);
+
+impl Salt {
+    /// From 32 bytes, drawn by the caller.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for Salt {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| format!("salt: expected 64 hex digits, found {text:?}"))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl TryFrom<String> for Salt {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Salt> for String {
+    fn from(salt: Salt) -> String {
+        salt.to_string()
+    }
+}
+
+impl fmt::Display for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Salt({self})")
+    }
+}
+
+/// The reader's bucket, `0..10_000`: the canary answers iff it is below the weight in basis points.
+///
+/// Nested: a higher weight only adds readers. `BLAKE2b(len tenant, tenant, len reader, reader)` of 8 bytes, keyed by the
+/// salt, read little-endian and scaled by multiply-shift (RFC 7693; lengths are `u32` little-endian, text is UTF-8
+/// exactly as received).
+pub fn bucket(salt: &Salt, tenant: &str, reader: &str) -> u16 {
+    let mut hash = Blake2bMac::<U8>::new_with_salt_and_personal(Some(&salt.0), &[], b"bookloop-split-1")
+        .expect("32 bytes of key and 16 of personalisation are within BLAKE2b's limits");
+    for text in [tenant, reader] {
+        hash.update(&(text.len() as u32).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    let x = u64::from_le_bytes(hash.finalize().into_bytes().into());
+    ((u128::from(x) * u128::from(WHOLE_BP)) >> 64) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_equal_the_published_vectors() {
+        let a = Salt::new(std::array::from_fn(|i| i as u8));
+        let b = Salt::new(std::array::from_fn(|i| 255 - i as u8));
+        let c = Salt::new(std::array::from_fn(|i| 0xfe - i as u8));
+        assert_ne!(b, c);
+        for (salt, tenant, reader, want) in [
+            (&a, "acme-books", "u-17", 7404),
+            (&a, "shared", "u-17", 856),
+            (&a, "ab", "c", 8837),
+            (&a, "a", "bc", 9962),
+            (&a, "acme-books", "читатель-7", 5926),
+            (&a, "acme-books", "u-4597", 999),
+            (&a, "acme-books", "u-10927", 1000),
+        ] {
+            assert_eq!(bucket(salt, tenant, reader), want, "{tenant} {reader}");
+        }
+        assert_eq!(bucket(&b, "acme-books", "u-17"), 8629);
+    }
+
+    #[test]
+    fn a_salt_survives_its_text_form() {
+        let salt = Salt::new([7; 32]);
+        assert_eq!(salt.to_string().parse::<Salt>().unwrap(), salt);
+        assert!("07".parse::<Salt>().is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! The command line: flags and environment in, one command's settings out, an exit code at the end.
+//!
+//! Every flag is also an environment variable, `BOOKLOOP_` and its name. Results go to standard output, as JSON with
+//! `--json`; logs and progress go to standard error.
+
+mod demo;
+mod drift;
+mod evaluate;
+mod models;
+mod pipelines;
+mod print;
+mod serve;
+mod simulate;
+mod stream;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit;
+
+/// Recommendations that stay fresh: train, serve, watch for drift, retrain, promote.
+#[derive(Debug, Parser)]
+#[command(name = "bookloop", version, about, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(flatten)]
+    shared: Shared,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bookloop demo                                  the whole loop on this machine, two minutes
+  bookloop train --interactions sales.csv.gz --items books.csv.gz --store file:///var/lib/bookloop --tenant acme-books
+  bookloop models approve --store file:///var/lib/bookloop --tenant acme-books --version 1 --actor ana --reason 'first model'
+  bookloop serve --store file:///var/lib/bookloop --tenant acme-books
+
+Exit codes: 0 done, 2 usage, 10 gate not met, 11 registry conflict, 12 bad input, 13 integrity failure,
+69 a service is unavailable, 70 bug.";
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Shared {
+    /// Print the result as one line of JSON.
+    #[arg(long, global = true, env = "BOOKLOOP_JSON")]
+    pub(crate) json: bool,
+    /// How logs are written to standard error.
+    #[arg(long, global = true, env = "BOOKLOOP_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// What is logged, as in `info` or `serve=debug,info`.
+    #[arg(long, global = true, env = "BOOKLOOP_LOG", default_value = "warn")]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Arguments),
+    Train(train::Arguments),
+    Evaluate(evaluate::Arguments),
+    Serve(serve::Arguments),
+    #[command(subcommand)]
+    Drift(drift::Command),
+    #[command(subcommand)]
+    Models(models::Command),
+    #[command(subcommand)]
+    Pipelines(pipelines::Command),
+    Simulate(simulate::Arguments),
+}
+
+/// Which registry, and which model in it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// Root of the store: file:///folder or memory://name.
+    #[arg(long, env = "BOOKLOOP_STORE", value_name = "URL")]
+    pub(crate) store: String,
+    /// Tenant: 3 to 40 of a-z, 0-9 and -.
+    #[arg(long, env = "BOOKLOOP_TENANT", default_value = "shared")]
+    pub(crate) tenant: ::models::TenantName,
+    /// Model name.
+    #[arg(long, env = "BOOKLOOP_MODEL", default_value = "recommender")]
+    pub(crate) model: ::models::ModelName,
+}
+
+impl Place {
+    /// The tenant's root in the store.
+    pub(crate) fn root(&self) -> Result<::models::Store, ::models::store::Error> {
+        Ok(::models::Store::open(&self.store)?.tenant(&self.tenant))
+    }
+}
+
+/// Parses, runs, and turns the outcome into an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            let code = if message.use_stderr() { exit::USAGE } else { 0 };
+            // A closed pipe while printing help is nobody's problem.
+            let _ = message.print();
+            return ExitCode::from(code);
+        }
+    };
+    if let Err(problem) = start_logging(&cli.shared) {
+        eprintln!("error: --log: {problem}");
+        return ExitCode::from(exit::USAGE);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no threads to run on: {error}");
+            return ExitCode::from(exit::UNAVAILABLE);
+        }
+    };
+    let outcome = runtime.block_on(run(cli));
+    // A reader thread blocked on standard input or a file must not hold the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", in_words(&error));
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let shared = cli.shared;
+    match cli.command {
+        Command::Demo(arguments) => arguments.run(&shared).await,
+        Command::Train(arguments) => arguments.run(&shared).await,
+        Command::Evaluate(arguments) => arguments.run(&shared).await,
+        Command::Serve(arguments) => arguments.run().await,
+        Command::Drift(command) => command.run(&shared).await,
+        Command::Models(command) => command.run(&shared).await,
+        Command::Pipelines(command) => command.run(&shared).await,
+        Command::Simulate(arguments) => arguments.run(&shared).await,
+    }
+}
+
+fn start_logging(shared: &Shared) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&shared.log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match shared.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).init(),
+    }
+    Ok(())
+}
+
+/// The error with its causes on one line, without saying anything twice.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if !words.contains(&cause) {
+            let separator = if words.is_empty() { "" } else { ": " };
+            words = format!("{words}{separator}{cause}");
+        }
+    }
+    words
+}
+
+/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
+pub(crate) async fn asked_to_stop() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be handled");
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_also_an_environment_variable_and_has_help() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path} has no description");
+            for flag in command.get_arguments().filter(|flag| flag.get_long().is_some()) {
+                let long = flag.get_long().unwrap_or_default();
+                if ["help", "version"].contains(&long) && flag.get_env().is_none() {
+                    continue;
+                }
+                let want = format!("BOOKLOOP_{}", long.to_uppercase().replace('-', "_"));
+                let found = flag.get_env().map(|name| name.to_string_lossy().into_owned());
+                assert_eq!(found.as_deref(), Some(want.as_str()), "{path} --{long}");
+                assert!(flag.get_help().is_some(), "{path} --{long} has no help");
+            }
+            command.get_subcommands().for_each(|below| check(below, &path));
+        }
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        check(&cli, "");
+    }
+}

@@ -1,0 +1,82 @@
+//! `bookloop serve`: the predictor as a process.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use ::models::Registry;
+use ::serve::{ModelSource, Options, Server};
+use clap::Args;
+
+use super::{Place, asked_to_stop, stream};
+use crate::exit;
+
+/// Answer readers: KServe V1 and V2 over HTTP, from the version in production.
+///
+/// Follows the registry: when an alias moves, the new version is loaded beside the old one, warmed, and swapped in
+/// without losing a request. SIGTERM drains.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    stream: stream::Stream,
+    /// Address to answer on.
+    #[arg(long, env = "BOOKLOOP_HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// Port to answer on; 0 picks a free one.
+    #[arg(long, alias = "http_port", env = "BOOKLOOP_HTTP_PORT", default_value_t = 8080)]
+    http_port: u16,
+    /// Port for metrics and experiments; on the main port if not given.
+    #[arg(long, env = "BOOKLOOP_ADMIN_PORT")]
+    admin_port: Option<u16>,
+    /// Region written into records.
+    #[arg(long, env = "BOOKLOOP_REGION")]
+    region: Option<String>,
+    /// Milliseconds between two looks at the registry.
+    #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
+    poll_ms: u64,
+    /// Seconds between failing readiness and closing the door, so that balancers look away first.
+    #[arg(long, env = "BOOKLOOP_DRAIN_SECONDS", default_value_t = 10)]
+    drain_seconds: u64,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bookloop serve --store file:///var/lib/bookloop --tenant acme-books
+  curl -s localhost:8080/v1/models/recommender:predict -d '{\"instances\":[{\"user_id\":\"u-17\",\"k\":5}]}'";
+
+impl Arguments {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let root = self.place.root()?;
+        let registry = Arc::new(Registry::open(root.clone()).await?);
+        let producer = self.stream.producer(&root, &stream::process_name("predictor"))?;
+        let mut options = Options::new(self.place.tenant.clone(), self.place.model.clone());
+        options.listen = SocketAddr::new(self.host, self.http_port);
+        options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
+        options.region = self.region;
+        options.poll_interval = Duration::from_millis(self.poll_ms);
+        options.drain.delay = Duration::from_secs(self.drain_seconds);
+        let running = Server::start(options, ModelSource::Registry(registry), producer)
+            .await
+            .map_err(|error| exit::coded(exit::UNAVAILABLE, error.to_string()))?;
+        eprintln!("listening on http://{}", running.address());
+        if let Some(admin) = running.admin_address() {
+            eprintln!("metrics on http://{admin}/metrics");
+        }
+        asked_to_stop().await;
+        eprintln!("draining");
+        let totals = running.shutdown().await;
+        let events = totals.events;
+        eprintln!(
+            "{} requests answered, {} events delivered, {} dropped",
+            totals.answered,
+            events.delivered,
+            events.dropped()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Flags that choose the stream: Kafka, or files in the store.
+
+use std::sync::Arc;
+
+use ::models::{
+    Store,
+    event::Topic,
+    stream::{
+        Consumer, Producer,
+        files::{FileConsumer, FileProducer},
+        kafka::{KafkaConsumer, KafkaProducer, Options},
+    },
+};
+use clap::Args;
+
+use crate::exit;
+
+/// Where records travel.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Stream {
+    /// Kafka bootstrap servers, host:port, comma separated; without them records are files in the store.
+    #[arg(long, env = "BOOKLOOP_KAFKA", value_name = "SERVERS")]
+    kafka: Option<String>,
+    /// A librdkafka property, as in security.protocol=SASL_SSL; may be given several times.
+    #[arg(long, env = "BOOKLOOP_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_delimiter = ';', requires = "kafka")]
+    kafka_property: Vec<String>,
+}
+
+impl Stream {
+    fn options(&self) -> anyhow::Result<Option<Options>> {
+        let Some(bootstrap) = self.kafka.clone() else { return Ok(None) };
+        let property = |text: &String| match text.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(exit::coded(exit::USAGE, format!("--kafka-property: expected NAME=VALUE, found {text:?}"))),
+        };
+        let properties = self.kafka_property.iter().map(property).collect::<Result<_, _>>()?;
+        Ok(Some(Options { bootstrap, properties }))
+    }
+
+    /// A producer; `name` tells the files of several writers apart.
+    pub(super) fn producer(&self, root: &Store, name: &str) -> anyhow::Result<Arc<dyn Producer>> {
+        Ok(match self.options()? {
+            Some(options) => Arc::new(KafkaProducer::new(&options)?),
+            None => Arc::new(FileProducer::new(root.clone(), name)?),
+        })
+    }
+
+    /// A member of a consumer group.
+    pub(super) async fn consumer(
+        &self,
+        root: &Store,
+        group: &str,
+        topics: &[Topic],
+    ) -> anyhow::Result<Box<dyn Consumer>> {
+        Ok(match self.options()? {
+            Some(options) => Box::new(KafkaConsumer::open(&options, group, topics)?),
+            None => Box::new(FileConsumer::open(root.clone(), group, topics).await?),
+        })
+    }
+}
+
+/// A name for this process that no other running one has: host and process id.
+pub(super) fn process_name(part: &str) -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".to_owned());
+    let plain: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    format!("{part}-{plain}-{}", std::process::id())
+}

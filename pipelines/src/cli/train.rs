@@ -1,0 +1,158 @@
+//! `bookloop train`: one nightly run, or one step of it.
+
+use ::models::{
+    Registry,
+    manifest::{Trigger, TriggerKind},
+};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Place, Shared, print};
+use crate::{
+    night::{Judged, Night, SnapshotFacts, object},
+    progress::Progress,
+    step::Step,
+};
+
+/// One training run: read, fit the line-up, evaluate, gate, register, set `staging`.
+///
+/// Reads interactions (CSV, NDJSON or Parquet, also .gz and .zst; a file, a folder, or a store URL) with the columns
+/// user_id (or session_id), item_id and optionally timestamp, order, weight, rating. Bad rows are set aside in the
+/// run's folder; above --max-bad-share the run stops with exit code 12 and registers nothing.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    place: Place,
+    /// File, folder or store URL of interactions; may be given several times.
+    #[arg(long, env = "BOOKLOOP_INTERACTIONS", required = true, value_delimiter = ',', value_name = "PLACE")]
+    interactions: Vec<String>,
+    /// File, folder or store URL of the catalogue (item_id, title, authors, ...).
+    #[arg(long, env = "BOOKLOOP_ITEMS", value_name = "PLACE")]
+    items: Option<String>,
+    #[command(flatten)]
+    reading: Reading,
+    /// Share of the newest interactions that judge a first model.
+    #[arg(long, env = "BOOKLOOP_TEST_SHARE", default_value_t = 0.2)]
+    test_share: f64,
+    /// Length of the evaluated lists.
+    #[arg(long, env = "BOOKLOOP_AT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    at: u32,
+    /// The least NDCG that is acceptable; below it the run ends with exit code 10.
+    #[arg(long, env = "BOOKLOOP_MIN_EVAL_SCORE", default_value_t = 0.0)]
+    min_eval_score: f64,
+    /// Seed of everything random.
+    #[arg(long, env = "BOOKLOOP_SEED", default_value_t = 7)]
+    seed: u64,
+    /// Name of the run; repeating a run under its name is safe. [default: drawn from the time]
+    #[arg(long, env = "BOOKLOOP_RUN")]
+    run: Option<String>,
+    /// Do only this step of the run.
+    #[arg(long, env = "BOOKLOOP_STEP", requires = "run")]
+    step: Option<Step>,
+    /// What started the run.
+    #[arg(long, env = "BOOKLOOP_TRIGGER_KIND", default_value = "manual")]
+    trigger_kind: Kind,
+    /// Id of what started it. [default: the run's name]
+    #[arg(long, env = "BOOKLOOP_TRIGGER_ID")]
+    trigger_id: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  bookloop train --interactions sales.csv.gz --items books.csv.gz --store file:///var/lib/bookloop --tenant acme-books
+  bookloop train --interactions clicks/ --store file:///var/lib/bookloop --run nightly-2026-03-01 --step snapshot";
+
+/// How rows are judged when they are read.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Reading {
+    /// Leave out rows rated below this; 0 keeps them all. Rows without a rating are kept.
+    #[arg(long, env = "BOOKLOOP_MIN_RATING", default_value_t = 4.0)]
+    pub(super) min_rating: f64,
+    /// Share of bad rows above which reading stops.
+    #[arg(long, env = "BOOKLOOP_MAX_BAD_SHARE", default_value_t = 0.01)]
+    pub(super) max_bad_share: f64,
+}
+
+impl Reading {
+    /// The rating below which rows are left out, if any is.
+    pub(super) fn least_rating(&self) -> Option<f64> {
+        (self.min_rating > 0.0).then_some(self.min_rating)
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Nightly,
+    Drift,
+    Manual,
+}
+
+impl From<Kind> for TriggerKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Nightly => Self::Nightly,
+            Kind::Drift => Self::Drift,
+            Kind::Manual => Self::Manual,
+        }
+    }
+}
+
+impl Arguments {
+    pub(super) async fn run(self, shared: &Shared) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        let root = self.place.root()?;
+        let registry = Registry::open(root.clone()).await?;
+        let run = self.run.unwrap_or_else(|| format!("run-{}", now.as_millisecond()));
+        let night = Night {
+            root,
+            model: self.place.model.clone(),
+            interactions: self.interactions,
+            items: self.items,
+            min_rating: self.reading.least_rating(),
+            max_bad_share: self.reading.max_bad_share,
+            test_share: self.test_share,
+            at: self.at as usize,
+            min_eval_score: self.min_eval_score,
+            seed: self.seed,
+            trigger: Trigger { kind: self.trigger_kind.into(), id: self.trigger_id.unwrap_or_else(|| run.clone()) },
+            code_revision: crate::REVISION.to_owned(),
+            now,
+            run,
+        };
+        let progress = Progress::new(shared.json);
+        let outcome = match self.step {
+            Some(step) => night.step(step, &registry, &|note| progress.note(&note)).await,
+            None => night.all(&registry, &|note| progress.note(&note)).await,
+        };
+        progress.finish();
+        let judged = matches!(self.step, None | Some(Step::Evaluate));
+        if judged && let Ok(judged) = night.result::<Judged>(object::JUDGED).await {
+            report(&night, &judged, shared).await?;
+        }
+        outcome
+    }
+}
+
+async fn report(night: &Night, judged: &Judged, shared: &Shared) -> anyhow::Result<()> {
+    let facts: SnapshotFacts = night.result(object::SNAPSHOT).await?;
+    let version = night.version().await.ok();
+    if shared.json {
+        print::json(&json!({
+            "run": night.run, "version": version, "published": judged.decision.publishes(),
+            "chosen": judged.chosen, "gate": judged.decision, "data": facts, "models": judged.rows,
+        }));
+        return Ok(());
+    }
+    println!("{}", print::evaluations(judged));
+    println!("{} readers judged; chosen: {}", judged.cases, judged.chosen.name);
+    if let Some(version) = version {
+        println!("{} version {version} is registered and staging points at it. Next:", night.model);
+        println!(
+            "  bookloop models approve --version {version} --actor YOU --reason WHY   (with the same --store, --tenant, --model)"
+        );
+        println!("  bookloop models promote --version {version} --actor YOU --reason WHY");
+    }
+    Ok(())
+}

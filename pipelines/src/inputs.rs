@@ -1,0 +1,52 @@
+//! Where training data comes from: a file, a folder, or a prefix of a store, as one list of named byte streams.
+
+use std::path::PathBuf;
+
+use models::Store;
+use train::read::Input;
+
+use crate::exit;
+
+/// Opens every readable file at `place`: a path, a `file://` URL, or the URL of a store's object or folder.
+///
+/// Files are opened one at a time, in the order of their names.
+pub async fn open(place: &str) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+    match url::Url::parse(place) {
+        Ok(url) if url.scheme() == "file" => {
+            let path = url
+                .to_file_path()
+                .map_err(|()| exit::coded(exit::USAGE, format!("{place}: expected an absolute file:// path")))?;
+            local(path)
+        }
+        Ok(_) => from_store(place).await,
+        Err(_) => local(place.into()),
+    }
+}
+
+fn local(path: PathBuf) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+    let missing = !path.exists();
+    if missing {
+        return Err(exit::coded(exit::BAD_INPUT, format!("{}: no such file or folder", path.display())));
+    }
+    Ok(train::read::local(&path)?.collect())
+}
+
+async fn from_store(url: &str) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+    let unsplit = url.trim_end_matches('/');
+    if let Some((folder, file)) = unsplit.rsplit_once('/').filter(|(folder, _)| !folder.ends_with('/')) {
+        if let Some(bytes) = Store::open(folder)?.get(file).await? {
+            return Ok(vec![Ok(Input::new(unsplit, std::io::Cursor::new(bytes)))]);
+        }
+    }
+    let store = Store::open(unsplit)?;
+    let mut inputs = Vec::new();
+    for object in store.list("").await?.into_iter().filter(|object| train::read::is_supported(&object.key)) {
+        if let Some(bytes) = store.get(&object.key).await? {
+            inputs.push(Ok(Input::new(format!("{unsplit}/{}", object.key), std::io::Cursor::new(bytes))));
+        }
+    }
+    if inputs.is_empty() {
+        return Err(exit::coded(exit::BAD_INPUT, format!("{url}: no readable file")));
+    }
+    Ok(inputs)
+}

@@ -1,0 +1,7 @@
+//! The bookloop binary: settings, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bookloop::cli::main()
+}

@@ -1,0 +1,128 @@
+//! Steps 2 and 4: fit the line-up to the past; later, the winner to everything.
+
+use jiff::Timestamp;
+use models::{Alias, Registry, format};
+use serde::{Deserialize, Serialize};
+use train::{Dataset, Recipe, Split, Stage, TimeAxis, line_up, split};
+
+use super::{Judged, Listener, Night, Note, heavy, object};
+
+/// Fewer cases than this in the data that the model in use has not seen are too few to judge by.
+const MIN_CASES: usize = 100;
+
+/// How past and future are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Cut {
+    /// By time: everything from `at` on is the future.
+    Time {
+        /// First instant of the future, on the data's own axis.
+        at: i64,
+        /// Whether the model in use was trained on none of that future, so that it can be judged on it too.
+        incumbent_blind: bool,
+    },
+    /// At random by reader, for data without time.
+    Random {
+        /// Share of each reader's books held out.
+        share: f64,
+    },
+}
+
+impl Cut {
+    pub(super) fn apply(self, dataset: &Dataset, seed: u64) -> Result<Split, train::Error> {
+        match self {
+            Self::Time { at, .. } => split::at_time(dataset, at),
+            Self::Random { share } => split::random_by_reader(dataset, seed, share),
+        }
+    }
+}
+
+/// What the fit step did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fitted {
+    /// How past and future were divided.
+    pub cut: Cut,
+    /// The recipes, with the seconds each took; simplest first.
+    pub recipes: Vec<(Recipe, f64)>,
+}
+
+impl Night {
+    pub(super) async fn fit(&self, registry: &Registry, listener: &Listener<'_>) -> anyhow::Result<()> {
+        let dataset = self.dataset().await?;
+        let incumbent_to = self.incumbent_data_end(registry).await?;
+        let cut = heavy(|| self.choose_cut(&dataset, incumbent_to))?;
+        let split = heavy(|| cut.apply(&dataset, self.seed))?;
+        let mut recipes = Vec::new();
+        for recipe in line_up(dataset.axis()) {
+            listener(Note::Recipe(&recipe, Stage::Started));
+            let begun = std::time::Instant::now();
+            let tell = |pass| listener(Note::Recipe(&recipe, Stage::Fitting(pass)));
+            let artifact = heavy(|| recipe.algorithm.fit(&split.train, self.seed, &tell))?;
+            self.write(&object::candidate(&recipe.name), heavy(|| format::encode(&artifact))).await?;
+            listener(Note::Recipe(&recipe, Stage::Fitted));
+            recipes.push((recipe, begun.elapsed().as_secs_f64()));
+        }
+        self.write_json(object::FITTED, &Fitted { cut, recipes }).await
+    }
+
+    pub(super) async fn refit(&self, listener: &Listener<'_>) -> anyhow::Result<()> {
+        let judged: Judged = self.result(object::JUDGED).await?;
+        judged.passed()?;
+        let dataset = self.dataset().await?;
+        let recipe = &judged.chosen;
+        listener(Note::Recipe(recipe, Stage::Started));
+        let tell = |pass| listener(Note::Recipe(recipe, Stage::Fitting(pass)));
+        let artifact = heavy(|| recipe.algorithm.fit(&dataset, self.seed, &tell))?;
+        self.write(object::MODEL, heavy(|| format::encode(&artifact))).await?;
+        listener(Note::Recipe(recipe, Stage::Fitted));
+        let profile = heavy(|| profile_of(&dataset, self.now));
+        self.write_json(object::PROFILE, &profile).await
+    }
+
+    /// Where the training data of the version in production ends, if it has an end.
+    async fn incumbent_data_end(&self, registry: &Registry) -> anyhow::Result<Option<Timestamp>> {
+        let state = registry.refresh().await?;
+        let production =
+            state.models.get(&self.model).and_then(|model| model.aliases.get(&Alias::production()).copied());
+        match production {
+            Some(version) => Ok(registry.manifest(&self.model, version).await?.data.to),
+            None => Ok(None),
+        }
+    }
+
+    /// The future is the newer half of what the model in use has not seen: tonight's model learns from the older half
+    /// what the other could not, and both are judged on data that is new to both. Where that is too little, or there
+    /// is no such model, it is the newest `test_share` of everything.
+    fn choose_cut(&self, dataset: &Dataset, incumbent_to: Option<Timestamp>) -> Result<Cut, train::Error> {
+        if dataset.axis() == TimeAxis::None {
+            return Ok(Cut::Random { share: self.test_share });
+        }
+        let seen_to = incumbent_to.filter(|_| dataset.axis() == TimeAxis::Clock).map(Timestamp::as_millisecond);
+        if let Some(seen_to) = seen_to {
+            let unseen = dataset.interactions().partition_point(|row| row.at <= seen_to);
+            let rows = &dataset.interactions()[unseen..];
+            if let Some(middle) = rows.get(rows.len() / 2) {
+                let cut = Cut::Time { at: middle.at, incumbent_blind: true };
+                if cut.apply(dataset, self.seed).is_ok_and(|split| split.cases.len() >= MIN_CASES) {
+                    return Ok(cut);
+                }
+            }
+        }
+        let at = split::global_time(dataset, self.test_share)?.cut.expect("a split by time has a cut");
+        Ok(Cut::Time { at, incumbent_blind: seen_to.is_some_and(|seen_to| seen_to < at) })
+    }
+}
+
+/// The drift detector's reference: the facts of the training data.
+fn profile_of(dataset: &Dataset, now: Timestamp) -> drift::TrainingProfile {
+    let clock = |at: i64| {
+        Some(at).filter(|_| dataset.axis() == TimeAxis::Clock).and_then(|at| Timestamp::from_millisecond(at).ok())
+    };
+    let mut builder = drift::TrainingProfileBuilder::new(dataset.catalogue(), now);
+    for row in dataset.interactions() {
+        let reader = dataset.readers()[row.reader as usize].as_str();
+        let book = dataset.catalogue().book(row.book).item_id.as_str();
+        builder.add(reader, book, clock(row.at));
+    }
+    builder.finish()
+}

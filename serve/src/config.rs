@@ -1,0 +1,223 @@
+//! Settings of one predictor, with the defaults a reader of the dashboards may assume.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use models::{ModelName, TenantName};
+
+/// The most books one list may have.
+pub const MAX_K: usize = 1000;
+/// The most readers one call may ask for.
+pub const MAX_INSTANCES: usize = 1024;
+/// The most books one call may ask for in all its lists together: bounds the memory of an answer.
+pub const MAX_LISTED: usize = 128 * MAX_INSTANCES;
+/// The most books a caller may send as a reader's history, and the most it may exclude.
+pub const MAX_SENT_BOOKS: usize = 1000;
+/// The most numbers of context a caller may send per reader.
+pub const MAX_FEATURES: usize = 1024;
+/// The deepest nesting of JSON that is read.
+pub const MAX_DEPTH: usize = 64;
+
+/// Where "now" on records comes from: an argument, so that a rehearsal can wind it by hand.
+///
+/// Durations are measured by the machine's monotonic clock, never by this one.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock that asks `now`.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The machine's wall clock.
+    pub fn system() -> Self {
+        Self::new(Timestamp::now)
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+/// Everything about one predictor that is not the model itself.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whose readers it answers; key of every record it writes.
+    pub tenant: TenantName,
+    /// The model's name in paths and in the registry.
+    pub model: ModelName,
+    /// Where it answers readers. Port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Where metrics and experiments are shown; with `None` on the main port.
+    pub admin: Option<SocketAddr>,
+    /// Region written into records, if any.
+    pub region: Option<String>,
+    /// Time between two looks at the registry.
+    pub poll_interval: Duration,
+    /// What one request may cost.
+    pub limits: Limits,
+    /// How long leaving takes.
+    pub drain: Drain,
+    /// How many answers are kept for joining outcomes.
+    pub remember: Remember,
+    /// How many records may wait for the stream.
+    pub events: EventQueue,
+    /// What time it is, for records.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// The defaults, on a free loopback port.
+    pub fn new(tenant: TenantName, model: ModelName) -> Self {
+        Self {
+            tenant,
+            model,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: None,
+            region: None,
+            poll_interval: Duration::from_secs(2),
+            limits: Limits::default(),
+            drain: Drain::default(),
+            remember: Remember::default(),
+            events: EventQueue::default(),
+            clock: Clock::system(),
+        }
+    }
+
+    /// Every setting that cannot work, one sentence each; empty when all can.
+    pub fn problems(&self) -> Vec<String> {
+        let durations = [
+            ("poll_interval", self.poll_interval),
+            ("limits.deadline", self.limits.deadline),
+            ("limits.header_read", self.limits.header_read),
+            ("limits.body_read", self.limits.body_read),
+            ("limits.idle", self.limits.idle),
+        ];
+        let counts = [
+            ("limits.body_bytes", self.limits.body_bytes),
+            ("limits.in_flight", self.limits.in_flight),
+            ("remember.answers", self.remember.answers),
+            ("events.records", self.events.records),
+            ("events.bytes", self.events.bytes),
+        ];
+        let zero_duration = durations.iter().filter(|(_, value)| value.is_zero()).map(|(name, _)| *name);
+        let zero_count = counts.iter().filter(|(_, value)| *value == 0).map(|(name, _)| *name);
+        let mut problems: Vec<String> =
+            zero_duration.chain(zero_count).map(|name| format!("{name}: expected more than 0, found 0")).collect();
+        if self.admin == Some(self.listen) && self.listen.port() != 0 {
+            problems.push(format!("admin: expected another address than listen, found {} twice", self.listen));
+        }
+        problems
+    }
+}
+
+/// What one request may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest request body, bytes.
+    pub body_bytes: usize,
+    /// Requests admitted at once, one permit per eight readers asked for; more are refused.
+    pub in_flight: usize,
+    /// Longest time from the request's head to its answer; callers may ask for less, never for more.
+    pub deadline: Duration,
+    /// Longest time a client may take to send a request's head.
+    pub header_read: Duration,
+    /// Longest time a client may take to send a body.
+    pub body_read: Duration,
+    /// How long an idle connection is kept; longer than the proxies in front keep theirs (65 s).
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 2 * 1024 * 1024,
+            in_flight: 256,
+            deadline: Duration::from_secs(2),
+            header_read: Duration::from_secs(5),
+            body_read: Duration::from_secs(5),
+            idle: Duration::from_secs(70),
+        }
+    }
+}
+
+/// How long leaving takes. The sum stays below the orchestrator's grace period of 30 s.
+#[derive(Debug, Clone, Copy)]
+pub struct Drain {
+    /// Between "not ready" and closing the door, so that balancers look away first.
+    pub delay: Duration,
+    /// For requests in flight after that.
+    pub in_flight: Duration,
+    /// For records still waiting after that.
+    pub flush: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        let [delay, in_flight, flush] = [10, 10, 5].map(Duration::from_secs);
+        Self { delay, in_flight, flush }
+    }
+}
+
+/// How many answers are kept so that clicks and purchases can be joined to them.
+#[derive(Debug, Clone, Copy)]
+pub struct Remember {
+    /// Requests kept at most; the oldest go first.
+    pub answers: usize,
+    /// How long, by [`Options::clock`].
+    pub age: Duration,
+}
+
+impl Default for Remember {
+    fn default() -> Self {
+        Self { answers: 100_000, age: Duration::from_hours(48) }
+    }
+}
+
+/// How many records may wait for the stream, and how they are gathered.
+#[derive(Debug, Clone, Copy)]
+pub struct EventQueue {
+    /// Records at most.
+    pub records: usize,
+    /// Their estimated size at most, bytes.
+    pub bytes: usize,
+    /// How long the first record of a batch waits for company.
+    pub linger: Duration,
+}
+
+impl Default for EventQueue {
+    fn default() -> Self {
+        Self { records: 8192, bytes: 16 * 1024 * 1024, linger: Duration::from_millis(50) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let mut options = Options::new("acme-books".parse().unwrap(), "recommender".parse().unwrap());
+        assert_eq!(options.problems(), Vec::<String>::new());
+        options.limits.in_flight = 0;
+        options.poll_interval = Duration::ZERO;
+        options.listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        options.admin = Some(options.listen);
+        assert_eq!(
+            options.problems(),
+            [
+                "poll_interval: expected more than 0, found 0",
+                "limits.in_flight: expected more than 0, found 0",
+                "admin: expected another address than listen, found 127.0.0.1:8080 twice",
+            ]
+        );
+    }
+}

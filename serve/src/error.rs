@@ -1,0 +1,136 @@
+//! What can go wrong, and the one table from each kind to a status and to words for the caller.
+//!
+//! A [`Refusal`] goes to the client of one request; an [`Error`] goes to whoever starts a server.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use models::{ModelName, Version};
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings that cannot work. Change them.
+    #[error("settings: {}", .0.join("; "))]
+    Settings(Vec<String>),
+    /// The address cannot be had. Choose another, or stop who has it.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// As asked for.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why one request is not answered. The text of every kind is fit for the client: no path, no trace, no other tenant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request breaks a rule of the protocol. Sending it again cannot help.
+    #[error("{0}")]
+    Bad(String),
+    /// There is no such model here.
+    #[error("unknown model {found:?}; this server has {known}")]
+    UnknownModel {
+        /// As asked for, cut to 80 characters.
+        found: String,
+        /// What is served.
+        known: ModelName,
+    },
+    /// The model has such a version, or never had it, but it is not resident.
+    #[error("version {found} of {model} is not served here; resident: {}", list(.resident))]
+    UnknownVersion {
+        /// As asked for, cut to 80 characters.
+        found: String,
+        /// The model.
+        model: ModelName,
+        /// What would be answered.
+        resident: Vec<Version>,
+    },
+    /// There is no such path.
+    #[error("no such path; see /v1/models and /v2/models")]
+    NoSuchPath,
+    /// The path exists with another method; the `Allow` header says which.
+    #[error("method not allowed on this path")]
+    WrongMethod,
+    /// The body did not arrive in time.
+    #[error("the request body did not arrive within {seconds} s")]
+    SlowBody {
+        /// The limit.
+        seconds: u64,
+    },
+    /// The body is longer than allowed.
+    #[error("request body above {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The protocol has it, this server does not.
+    #[error("{0} is not offered by this model")]
+    NotOffered(&'static str),
+    /// No model has been loaded, verified and warmed yet.
+    #[error("model {0} is not ready")]
+    NotReady(ModelName),
+    /// Too many requests are in flight. Come back a little later.
+    #[error("too many requests in flight")]
+    Shed,
+    /// The answer would have come too late.
+    #[error("deadline passed before the answer was ready")]
+    Deadline,
+    /// A bug, or a model that cannot score.
+    #[error("internal error")]
+    Bug,
+}
+
+impl Refusal {
+    /// The status and a word for logs and metrics.
+    pub fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Bad(_) => (StatusCode::BAD_REQUEST, "bad-request"),
+            Self::UnknownModel { .. } => (StatusCode::NOT_FOUND, "unknown-model"),
+            Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown-version"),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path"),
+            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
+            Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, "slow-body"),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, "not-offered"),
+            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            Self::Shed => (StatusCode::SERVICE_UNAVAILABLE, "shed"),
+            Self::Deadline => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
+            Self::Bug => (StatusCode::INTERNAL_SERVER_ERROR, "bug"),
+        }
+    }
+
+    /// A broken rule, in words.
+    pub(crate) fn bad(words: impl Into<String>) -> Self {
+        Self::Bad(words.into())
+    }
+}
+
+/// The word for logs, carried on the response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind(pub(crate) &'static str);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, kind) = self.kind();
+        let mut response = (status, Json(serde_json::json!({ "error": self.to_string() }))).into_response();
+        response.extensions_mut().insert(Kind(kind));
+        response
+    }
+}
+
+/// At most 80 characters of something a client sent.
+pub(crate) fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn list(versions: &[Version]) -> String {
+    let numbers: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    format!("[{}]", numbers.join(", "))
+}

@@ -1,0 +1,40 @@
+//! The predictor: answers readers from the version in production, tries the next one on a share of them, and tells the
+//! stream what it answered.
+//!
+//! One process serves one model of one tenant. [`Server::start`] binds and runs everything; [`rest`] and [`admin`] are
+//! the same doors without a socket, over a [`Service`].
+//!
+//! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
+//! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
+//! - [`canary`]: what is counted per arm, and when a step may advance.
+//! - [`wire`], [`rest()`]: the Open Inference Protocol V1 and V2 as JSON over HTTP.
+//! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`server`]: staying calm, and being seen.
+
+pub mod admit;
+pub mod canary;
+pub mod config;
+pub mod current;
+pub mod engine;
+pub mod error;
+pub mod event_log;
+pub mod health;
+mod idle;
+pub mod metrics;
+pub mod outcomes;
+pub mod plan;
+mod rest;
+pub mod server;
+pub mod service;
+pub mod watch;
+pub mod wire;
+
+pub use canary::{Experiment, StepPolicy, StepStats, StepVerdict, judge, next_step};
+pub use config::{Clock, Drain, EventQueue, Limits, Options, Remember};
+pub use current::{Resident, Snapshot};
+pub use error::{Error, Refusal};
+pub use event_log::{EventCounts, EventLog};
+pub use health::State;
+pub use rest::{admin, rest};
+pub use server::{ModelSource, Running, Server, Totals};
+pub use service::Service;
+pub use watch::Watcher;

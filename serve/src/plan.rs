@@ -1,0 +1,88 @@
+//! Which versions should be resident, given what the registry says. A pure reading of the folded log.
+
+use models::{
+    Alias, Version,
+    registry::{ModelState, Status},
+    split::Salt,
+};
+
+/// What should be in memory and who should meet it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The version of `production`, if it may be served.
+    pub stable: Option<Version>,
+    /// The version of `staging`, if it is another one and may be served. Resident at weight 0 too, so that a canary
+    /// starts without a load.
+    pub staging: Option<Version>,
+    /// The trial, if it is of `staging`.
+    pub trial: Option<Trial>,
+}
+
+/// The split of a running canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trial {
+    /// Share of readers, basis points.
+    pub weight_bp: u16,
+    /// Key of the split.
+    pub salt: Salt,
+}
+
+/// Reads the plan off a model's state.
+pub fn plan(model: &ModelState) -> Plan {
+    let servable = |alias: Alias| {
+        let version = *model.aliases.get(&alias)?;
+        let known = model.versions.get(&version)?;
+        (known.status != Status::Revoked).then_some(version)
+    };
+    let stable = servable(Alias::production());
+    let staging = servable(Alias::staging()).filter(|version| Some(*version) != stable);
+    let trial = model.canary.filter(|canary| Some(canary.version) == staging);
+    Plan { stable, staging, trial: trial.map(|canary| Trial { weight_bp: canary.weight_bp, salt: canary.salt }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use models::registry::{Canary, VersionState};
+
+    use super::*;
+
+    fn version(number: u32) -> Version {
+        number.try_into().unwrap()
+    }
+
+    /// Versions 1 to 3, of which `revoked` is; aliases as given.
+    fn model(production: u32, staging: u32, revoked: u32, canary: Option<u32>) -> ModelState {
+        let state = |number: u32| VersionState {
+            manifest_sha256: String::new(),
+            status: if number == revoked { Status::Revoked } else { Status::Active },
+            registered_at: jiff::Timestamp::UNIX_EPOCH,
+            approval: None,
+        };
+        let canary = canary.map(|at| Canary { version: version(at), weight_bp: 1000, salt: Salt::new([0; 32]) });
+        ModelState {
+            versions: (1..=3).map(|number| (version(number), state(number))).collect(),
+            aliases: [(Alias::production(), version(production)), (Alias::staging(), version(staging))].into(),
+            canary,
+        }
+    }
+
+    #[test]
+    fn staging_is_resident_before_it_meets_anyone() {
+        let plan = plan(&model(1, 2, 0, None));
+        assert_eq!(plan, Plan { stable: Some(version(1)), staging: Some(version(2)), trial: None });
+    }
+
+    #[test]
+    fn a_trial_of_another_version_than_staging_is_ignored() {
+        assert!(plan(&model(1, 2, 0, Some(2))).trial.is_some());
+        assert_eq!(plan(&model(1, 3, 0, Some(2))).trial, None);
+        assert_eq!(plan(&model(2, 2, 0, Some(2))), Plan { stable: Some(version(2)), ..Plan::default() });
+    }
+
+    #[test]
+    fn a_revoked_version_is_never_planned() {
+        let revoked = plan(&model(1, 2, 2, Some(2)));
+        assert_eq!(revoked, Plan { stable: Some(version(1)), ..Plan::default() });
+        assert_eq!(plan(&model(3, 3, 3, None)), Plan::default());
+    }
+}

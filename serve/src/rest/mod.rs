@@ -1,0 +1,151 @@
+//! The HTTP door: paths to handlers. A handler decodes, asks the service and encodes.
+//!
+//! Every answer of 400 and above is `{"error": "..."}`, also for unknown paths, wrong methods and bugs.
+
+mod body;
+mod observe;
+mod plain;
+mod v1;
+mod v2;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use models::event::Arm;
+
+pub(crate) use self::observe::Ids;
+use crate::{
+    error::Refusal,
+    service::{Answered, Call, Service, Trace},
+};
+
+/// The version, or versions, that scored, ascending and comma separated.
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-bookloop-model-version");
+/// The caller's patience in milliseconds, as Envoy tells it.
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The doors for readers and probes. Metrics and experiments are here too unless they have a port of their own.
+pub fn rest(service: Arc<Service>) -> Router {
+    let mut router = Router::new()
+        .route("/", get(plain::alive))
+        .route("/healthz", get(plain::alive))
+        .route("/ready", get(plain::ready))
+        .route("/readyz", get(plain::ready))
+        .route("/recommend", get(plain::recommend))
+        .route("/outcomes", post(plain::outcomes))
+        .route("/v1/models", get(v1::models))
+        .route("/v1/models/{segment}", get(v1::model).post(v1::verb))
+        .route("/v2", get(v2::server))
+        .route("/v2/", get(v2::server))
+        .route("/v2/health/live", get(v2::live))
+        .route("/v2/health/ready", get(v2::ready))
+        .route("/v2/models", get(v2::models))
+        .route("/v2/models/{model}", get(v2::model))
+        .route("/v2/models/{model}/ready", get(v2::model_ready))
+        .route("/v2/models/{model}/infer", post(v2::infer))
+        .route("/v2/models/{model}/versions/{version}", get(v2::version))
+        .route("/v2/models/{model}/versions/{version}/ready", get(v2::version_ready))
+        .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer_version))
+        .route("/v2/repository/index", post(v2::index));
+    if service.options.admin.is_none() {
+        router = router.merge(watched());
+    }
+    finish(router, service)
+}
+
+/// The doors for those who run the predictor: metrics, experiments, probes.
+pub fn admin(service: Arc<Service>) -> Router {
+    let probes = Router::new()
+        .route("/", get(plain::alive))
+        .route("/healthz", get(plain::alive))
+        .route("/ready", get(plain::ready))
+        .route("/readyz", get(plain::ready));
+    finish(probes.merge(watched()), service)
+}
+
+fn watched() -> Router<Arc<Service>> {
+    Router::new().route("/metrics", get(plain::metrics)).route("/experiments", get(plain::experiments))
+}
+
+fn finish(router: Router<Arc<Service>>, service: Arc<Service>) -> Router {
+    router
+        .fallback(|| async { Refusal::NoSuchPath })
+        .method_not_allowed_fallback(|| async { Refusal::WrongMethod })
+        .layer(middleware::from_fn_with_state(Arc::clone(&service), observe::observe))
+        .with_state(service)
+}
+
+/// JSON that is already written. The content type is exactly this: KServe's client compares the whole header.
+fn json(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+}
+
+/// A small JSON answer.
+fn value(value: &serde_json::Value) -> Response {
+    json(value.to_string().into_bytes())
+}
+
+/// An answer with the versions that scored it.
+fn answer(answered: &Answered, bytes: Vec<u8>) -> Response {
+    let mut response = json(bytes);
+    let versions: Vec<String> = answered.versions().iter().map(ToString::to_string).collect();
+    if let Ok(versions) = HeaderValue::from_str(&versions.join(",")) {
+        response.headers_mut().insert(MODEL_VERSION, versions);
+    }
+    response
+}
+
+/// The result of an inference handler, with the trace of what it did attached for the observer.
+fn traced(result: Result<Response, Refusal>, trace: Trace) -> Response {
+    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    response.extensions_mut().insert(trace);
+    response
+}
+
+/// What the service must know of a request besides its questions.
+fn call(service: &Service, request: &Request) -> Call {
+    let ids = request.extensions().get::<Ids>().expect("the observer runs before every handler");
+    let text = |name: HeaderName| header_text(request.headers(), &name);
+    let patience = text(EXPECTED_TIMEOUT).and_then(|value| value.parse().ok()).map(Duration::from_millis);
+    let limit = service.options.limits.deadline;
+    Call {
+        request_id: ids.request.clone(),
+        traceparent: text(TRACEPARENT).filter(|value| value.len() <= 128).map(str::to_owned),
+        deadline: ids.arrived + patience.map_or(limit, |patience| patience.min(limit)),
+    }
+}
+
+impl Call {
+    /// A deadline the body asks for: earlier than ours, never later.
+    fn within(&mut self, arrived: Instant, timeout: Option<Duration>) {
+        if let Some(asked) = timeout.and_then(|timeout| arrived.checked_add(timeout)) {
+            self.deadline = self.deadline.min(asked);
+        }
+    }
+}
+
+/// A header of a request as text, for identifiers.
+fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The arm's word for logs: one arm, or both.
+fn arms_text(trace: &Trace) -> &'static str {
+    let arms: Vec<Arm> = trace.arms().map(|(arm, _)| arm).collect();
+    match arms.as_slice() {
+        [] => "none",
+        [one] => one.as_str(),
+        _ => "mixed",
+    }
+}

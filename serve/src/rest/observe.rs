@@ -1,0 +1,138 @@
+//! What happens to every request around its handler: ids in and out, panics turned into answers, one count, one line.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+
+use super::{arms_text, header_text};
+use crate::{
+    error::{Kind, Refusal},
+    health,
+    metrics::Protocol,
+    service::{Service, Trace},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+/// One log line for this many answered requests.
+const LOG_ONE_IN: u64 = 100;
+
+/// How a request is named, and when it arrived.
+///
+/// The request id is one call's own: outcomes are joined by it, so it is never taken from the correlation id, which
+/// several calls of one page may share.
+#[derive(Debug, Clone)]
+pub(crate) struct Ids {
+    pub(crate) request: String,
+    pub(crate) correlation: String,
+    pub(crate) arrived: Instant,
+}
+
+impl Ids {
+    /// The caller's ids where they are usable, else fresh ones.
+    fn of(headers: &HeaderMap) -> Self {
+        let given = |name: HeaderName| header_text(headers, &name).filter(|id| is_id(id)).map(str::to_owned);
+        let request = given(REQUEST_ID).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+        let correlation = given(CORRELATION_ID).unwrap_or_else(|| request.clone());
+        Self { request, correlation, arrived: Instant::now() }
+    }
+}
+
+/// 1 to 128 visible ASCII characters.
+fn is_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Wraps every handler.
+pub(super) async fn observe(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+    let ids = Ids::of(request.headers());
+    request.extensions_mut().insert(ids.clone());
+    let in_flight = service.metrics.enter();
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let mut response = handled.unwrap_or_else(|_| Refusal::Bug.into_response());
+    drop(in_flight);
+    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    if is_unavailable {
+        // Spread by the request, so that those who were refused together do not come back together.
+        let seconds = ids.request.bytes().fold(0_u16, |sum, byte| sum + u16::from(byte)) % 3 + 1;
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    for (name, id) in [(REQUEST_ID, &ids.request), (CORRELATION_ID, &ids.correlation)] {
+        headers.insert(name, HeaderValue::from_str(id).expect("ids are visible ASCII"));
+    }
+    if service.state() == health::State::Draining {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    account(&service, &ids, &mut response);
+    response
+}
+
+/// Counts and logs a finished request. Reader ids and features never reach the log.
+fn account(service: &Service, ids: &Ids, response: &mut Response) {
+    let total = ids.arrived.elapsed();
+    let code = response.status().as_u16();
+    let trace = response.extensions_mut().remove::<Trace>();
+    let is_inference = trace.is_some();
+    let trace = trace.unwrap_or_else(|| Trace::new(Protocol::Other));
+    let kind = response.extensions().get::<Kind>().map_or("", |kind| kind.0);
+    service.finished(&trace, code, kind, trace.received.elapsed());
+
+    let sampled =
+        code < 400 && is_inference && service.answered.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOG_ONE_IN);
+    // A probe that is told "not yet" is the probe's business, several times a second.
+    let is_probe_refusal = !is_inference && code == 503;
+    if !sampled && (code < 400 || is_probe_refusal) {
+        return;
+    }
+    let version = trace.arms().next().zip(trace.snapshot.as_ref());
+    let version = version.map(|((arm, _), snapshot)| snapshot.resident(arm).version.get());
+    let t_score_us = trace.arms().map(|(_, used)| used.score.as_micros() as u64).sum::<u64>();
+    let t_total_us = total.as_micros() as u64;
+    let (model, arm, protocol) = (service.options.model.as_str(), arms_text(&trace), trace.protocol.as_str());
+    let request_id = ids.correlation.as_str();
+    macro_rules! line {
+        ($level:ident, $words:literal) => {
+            tracing::$level!(request_id, model, version, arm, protocol, code, kind, t_score_us, t_total_us, $words)
+        };
+    }
+    match code {
+        0..=399 => line!(info, "answered"),
+        400..=499 => line!(warn, "refused"),
+        _ => line!(error, "failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_one_calls_own() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CORRELATION_ID, HeaderValue::from_static("page-1"));
+        let ids = Ids::of(&headers);
+        assert_eq!(ids.correlation, "page-1");
+        assert_ne!(ids.request, "page-1");
+        headers.insert(REQUEST_ID, HeaderValue::from_static("call-7"));
+        assert_eq!(Ids::of(&headers).request, "call-7");
+    }
+
+    #[test]
+    fn unusable_ids_are_replaced() {
+        for bad in ["", "a b", "x\u{e9}", &"x".repeat(129)] {
+            assert!(!is_id(bad), "{bad:?}");
+        }
+        assert!(is_id("00-4bf92f35-01"));
+    }
+}

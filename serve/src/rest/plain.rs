@@ -1,0 +1,109 @@
+//! Paths outside the protocols: probes, the convenience query, outcomes, and what the operators look at.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Query, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::{answer, body, call, traced, value};
+use crate::{
+    engine::Ask,
+    error::{Refusal, cut},
+    metrics::Protocol,
+    service::{Service, Trace},
+    wire,
+};
+
+/// Books `/recommend` gives when the caller does not say.
+const PLAIN_K: usize = 5;
+/// Books it gives at most.
+const MAX_PLAIN_K: usize = 100;
+
+/// The process answers.
+pub(super) async fn alive() -> Response {
+    value(&json!({ "status": "alive" }))
+}
+
+/// Whether traffic should come here.
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
+    let state = service.state();
+    if state.is_ready() {
+        return value(&json!({ "ready": true, "state": state.as_str() }));
+    }
+    let told = json!({ "ready": false, "state": state.as_str(), "error": format!("not ready: {}", state.as_str()) });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(told)).into_response()
+}
+
+/// All metrics.
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    let open_metrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    ([(header::CONTENT_TYPE, open_metrics)], service.metrics_text()).into_response()
+}
+
+/// The running canary, or an empty list.
+pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response {
+    let running: Vec<_> = service.experiment().into_iter().collect();
+    Json(json!({ "model": service.options.model, "experiments": running })).into_response()
+}
+
+/// `GET /recommend?user_id=&book_id=&k=`.
+pub(super) async fn recommend(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let mut trace = Trace::new(Protocol::Plain);
+    let (call, asked) = (call(&service, &request), question(request.uri()));
+    let result = async {
+        service.ready_snapshot()?;
+        let asks = vec![asked?];
+        let _permit = service.admission.admit().await?;
+        let answered = service.recommend(&call, asks, None, &mut trace).await?;
+        Ok(answer(&answered, wire::v1::encode_one(&answered)))
+    };
+    let result = result.await;
+    traced(result, trace)
+}
+
+fn question(uri: &axum::http::Uri) -> Result<Ask, Refusal> {
+    let Query(given) = Query::<BTreeMap<String, String>>::try_from_uri(uri)
+        .map_err(|_| Refusal::bad("query: expected user_id, book_id, k as name=value"))?;
+    let name_error = |error: models::InvalidName| Refusal::bad(error.to_string());
+    let k = match given.get("k") {
+        None => PLAIN_K,
+        Some(text) => {
+            let k = text.parse().ok().filter(|k| (1..=MAX_PLAIN_K).contains(k));
+            let words = || format!("k: expected an integer from 1 to {MAX_PLAIN_K}, found {:?}", cut(text));
+            k.ok_or_else(|| Refusal::bad(words()))?
+        }
+    };
+    let reader = given.get("user_id").map(|id| id.parse()).transpose().map_err(name_error)?;
+    let book = given.get("book_id").map(|id| id.parse()).transpose().map_err(name_error)?;
+    if reader.is_none() && book.is_none() {
+        return Err(Refusal::bad("query: expected user_id or book_id"));
+    }
+    Ok(Ask { reader, book, k, ..Ask::default() })
+}
+
+/// Clicks and purchases: joined to the answers that are still remembered, and sent on.
+pub(super) async fn outcomes(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let result = async {
+        let bytes = body::read(request, &service.options.limits).await?;
+        let _permit = service.admission.admit().await?;
+        let now = service.options.clock.now();
+        let mut outcomes = wire::outcome::decode(&bytes, &service.options.tenant, now)?;
+        let mut joined = 0;
+        for outcome in &mut outcomes {
+            let found = service.answers.join(outcome, now);
+            service.metrics.outcome(found);
+            joined += usize::from(found);
+        }
+        let accepted = outcomes.len();
+        for outcome in outcomes {
+            service.events.outcome(outcome);
+        }
+        Ok::<_, Refusal>(value(&json!({ "accepted": accepted, "joined": joined })))
+    };
+    result.await.unwrap_or_else(IntoResponse::into_response)
+}

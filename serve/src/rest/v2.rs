@@ -1,0 +1,168 @@
+//! V2 paths: health, metadata, inference, repository index.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::{Ids, answer, body, call, traced, value};
+use crate::{
+    error::Refusal,
+    metrics::Protocol,
+    service::{Service, Trace},
+    wire::v2,
+};
+
+type Name = Result<Path<String>, PathRejection>;
+type NameAndVersion = Result<Path<(String, String)>, PathRejection>;
+
+pub(super) async fn server() -> Response {
+    value(
+        &json!({ "name": "bookloop", "version": env!("CARGO_PKG_VERSION"), "extensions": ["model_repository_index"] }),
+    )
+}
+
+pub(super) async fn live() -> Response {
+    value(&json!({ "live": true }))
+}
+
+/// Both members: clients read one or the other.
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
+    let state = service.state();
+    if state.is_ready() {
+        return value(&json!({ "ready": true, "live": true }));
+    }
+    let error = format!("not ready: {}", state.as_str());
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "live": true, "error": error }))).into_response()
+}
+
+pub(super) async fn models(State(service): State<Arc<Service>>) -> Response {
+    value(&json!({ "models": [service.options.model] }))
+}
+
+pub(super) async fn model(State(service): State<Arc<Service>>, name: Name) -> Response {
+    let name = name.map(|Path(name)| name).map_err(|_| Refusal::NoSuchPath);
+    name.and_then(|name| metadata(&service, &name, None)).unwrap_or_else(IntoResponse::into_response)
+}
+
+pub(super) async fn version(State(service): State<Arc<Service>>, path: NameAndVersion) -> Response {
+    let path = path.map(|Path(path)| path).map_err(|_| Refusal::NoSuchPath);
+    path.and_then(|(name, version)| metadata(&service, &name, Some(&version)))
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+fn metadata(service: &Service, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
+    service.check_model(name)?;
+    let snapshot = service.ready_snapshot()?;
+    let shown = match version {
+        Some(text) => {
+            let version = service.resident_version(&snapshot, text)?;
+            snapshot.residents().find(|resident| resident.version == version).unwrap_or(&snapshot.stable)
+        }
+        None => &snapshot.stable,
+    };
+    let versions: Vec<String> = snapshot.residents().map(|resident| resident.version.to_string()).collect();
+    Ok(Json(json!({
+        "name": name,
+        "versions": versions,
+        "platform": format!("bookloop_{}", shown.artifact.scorer().family()),
+        "inputs": v2::metadata(&v2::INPUTS),
+        "outputs": v2::metadata(&v2::OUTPUTS),
+        "properties": { "books": shown.artifact.catalogue().len().to_string() },
+    }))
+    .into_response())
+}
+
+pub(super) async fn model_ready(State(service): State<Arc<Service>>, name: Name) -> Response {
+    let name = name.map(|Path(name)| name).map_err(|_| Refusal::NoSuchPath);
+    name.and_then(|name| readiness(&service, &name, None)).unwrap_or_else(IntoResponse::into_response)
+}
+
+pub(super) async fn version_ready(State(service): State<Arc<Service>>, path: NameAndVersion) -> Response {
+    let path = path.map(|Path(path)| path).map_err(|_| Refusal::NoSuchPath);
+    path.and_then(|(name, version)| readiness(&service, &name, Some(&version)))
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+fn readiness(service: &Service, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
+    service.check_model(name)?;
+    let snapshot = service.ready_snapshot()?;
+    if let Some(text) = version {
+        service.resident_version(&snapshot, text)?;
+    }
+    if !service.state().is_ready() {
+        return Err(Refusal::NotReady(service.options.model.clone()));
+    }
+    Ok(value(&json!({ "name": name, "ready": true })))
+}
+
+/// `POST /v2/models/{name}/infer`: each reader on their own arm.
+pub(super) async fn infer(State(service): State<Arc<Service>>, name: Name, request: Request) -> Response {
+    let mut trace = Trace::new(Protocol::V2);
+    let result = match name {
+        Ok(Path(name)) => run(&service, &name, None, request, &mut trace).await,
+        Err(_) => Err(Refusal::NoSuchPath),
+    };
+    traced(result, trace)
+}
+
+/// `POST /v2/models/{name}/versions/{version}/infer`: everyone on that version, counted in no experiment.
+pub(super) async fn infer_version(
+    State(service): State<Arc<Service>>,
+    path: NameAndVersion,
+    request: Request,
+) -> Response {
+    let mut trace = Trace::new(Protocol::V2);
+    let result = match path {
+        Ok(Path((name, version))) => run(&service, &name, Some(&version), request, &mut trace).await,
+        Err(_) => Err(Refusal::NoSuchPath),
+    };
+    traced(result, trace)
+}
+
+async fn run(
+    service: &Service,
+    name: &str,
+    version: Option<&str>,
+    request: Request,
+    trace: &mut Trace,
+) -> Result<Response, Refusal> {
+    service.check_model(name)?;
+    let snapshot = service.ready_snapshot()?;
+    if let Some(text) = version {
+        service.resident_version(&snapshot, text)?;
+    }
+    drop(snapshot);
+    let mut call = call(service, &request);
+    let arrived = request.extensions().get::<Ids>().expect("the observer runs before every handler").arrived;
+    let bytes = body::read(request, &service.options.limits).await?;
+    trace.received = Instant::now();
+    let mut permit = service.admission.admit().await?;
+    let v2::Infer { id, asks, outputs, timeout } = v2::decode(&bytes)?;
+    call.within(arrived, timeout);
+    service.admission.widen(&mut permit, asks.len())?;
+    let answered = service.recommend(&call, asks, version, trace).await?;
+    Ok(answer(&answered, v2::encode(name, id, &outputs, &answered)))
+}
+
+/// Resident versions and their state.
+pub(super) async fn index(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let result = async {
+        let bytes = body::read(request, &service.options.limits).await?;
+        let ready_only = v2::decode_index(&bytes)?;
+        let ready = service.state().is_ready();
+        let state = if ready { "READY" } else { "UNAVAILABLE" };
+        let reason = if ready { "" } else { service.state().as_str() };
+        let listed = service.snapshot().filter(|_| ready || !ready_only).map_or_else(Vec::new, |snapshot| {
+            let row = |version: String| json!({ "name": service.options.model, "version": version, "state": state, "reason": reason });
+            snapshot.residents().map(|resident| row(resident.version.to_string())).collect()
+        });
+        Ok::<_, Refusal>(Json(listed).into_response())
+    };
+    result.await.unwrap_or_else(IntoResponse::into_response)
+}

@@ -1,0 +1,146 @@
+//! The canary: who meets it, who answers when it fails, and what is counted.
+
+use models::{Alias, registry::Op};
+use serve::StepVerdict;
+
+use crate::world::{Shop, World, artifact, name, overflowing};
+
+/// Version 1 in production, version 2 on trial at a weight.
+async fn on_trial(weight_bp: u16) -> (World, Shop, serve::Watcher) {
+    let world = World::new().await;
+    let first = world.stage(&artifact(" one")).await;
+    world.promote(first).await;
+    let second = world.stage(&artifact(" two")).await;
+    if weight_bp > 0 {
+        world.trial(second, weight_bp).await;
+    }
+    let (shop, watcher) = Shop::following(&world).await;
+    (world, shop, watcher)
+}
+
+async fn variant(shop: &Shop, reader: &str) -> String {
+    let prediction = shop.predict(reader, "").await;
+    let (arm, version) = (prediction["variant"].as_str().unwrap(), prediction["model_version"].as_str().unwrap());
+    assert_eq!(version, if arm == "canary" { "2" } else { "1" });
+    arm.to_owned()
+}
+
+#[tokio::test]
+async fn readers_at_the_published_edges_meet_the_canary_exactly_when_they_should() {
+    let (world, shop, mut watcher) = on_trial(0).await;
+    let second = world.alias(&Alias::staging());
+    // Buckets: u-4597 999, u-10927 1000, u-10423 2499, u-11164 2500, u-17 7404.
+    for (weight, canaries) in [(0, 0), (1000, 1), (2500, 3), (5000, 4), (10_000, 5)] {
+        if weight > 0 {
+            world.trial(second, weight).await;
+            watcher.look().await;
+        }
+        for (place, reader) in ["u-4597", "u-10927", "u-10423", "u-11164", "u-17"].into_iter().enumerate() {
+            let expected = if place < canaries { "canary" } else { "stable" };
+            assert_eq!(variant(&shop, reader).await, expected, "{reader} at {weight}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_share_on_the_canary_is_near_its_weight_and_readers_stay() {
+    let (_world, shop, _watcher) = on_trial(2500).await;
+    let mut canaries = 0;
+    for n in 0..2000 {
+        let reader = format!("reader-{n}");
+        let arm = variant(&shop, &reader).await;
+        assert_eq!(variant(&shop, &reader).await, arm, "{reader} stays");
+        canaries += u32::from(arm == "canary");
+    }
+    // Binomial: 500 with a standard deviation of 19; six of them.
+    assert!((384..=616).contains(&canaries), "{canaries} of 2000 at 25 %");
+    let experiment = shop.service.experiment().unwrap();
+    assert_eq!(experiment.canary.requests, u64::from(2 * canaries));
+    assert_eq!(experiment.stable.requests, u64::from(4000 - 2 * canaries));
+    assert_eq!(experiment.verdict, StepVerdict::Advance, "{experiment:?}");
+}
+
+#[tokio::test]
+async fn who_is_nobody_and_who_is_pinned_is_not_counted() {
+    let (_world, shop, _watcher) = on_trial(10_000).await;
+    let nobody = shop.post("/v1/models/recommender:predict", r#"{"instances":[{"book_id":"b1"}]}"#).await.json();
+    assert_eq!(nobody["predictions"][0]["variant"], "stable");
+    let body = r#"{"inputs":[{"name":"user_id","shape":[1],"datatype":"BYTES","data":["ann"]}],"outputs":[{"name":"titles"}]}"#;
+    let pinned = shop.post("/v2/models/recommender/versions/1/infer", body).await.json();
+    assert_eq!(
+        (pinned["model_version"].as_str(), pinned["parameters"]["alias"].as_str()),
+        (Some("1"), Some("production"))
+    );
+    let staged = shop.post("/v2/models/recommender/versions/2/infer", body).await.json();
+    assert_eq!(
+        (staged["model_version"].as_str(), staged["parameters"]["alias"].as_str()),
+        (Some("2"), Some("staging"))
+    );
+    let experiment = shop.service.experiment().unwrap();
+    assert_eq!((experiment.stable.requests, experiment.canary.requests), (0, 0));
+}
+
+#[tokio::test]
+async fn readers_of_one_v2_call_are_each_on_their_own_arm() {
+    let (_world, shop, _watcher) = on_trial(1000).await;
+    let body = r#"{"inputs":[{"name":"user_id","shape":[2],"datatype":"BYTES","data":["u-4597","u-10927"]},
+        {"name":"k","shape":[1],"datatype":"INT32","data":[1]}],"outputs":[{"name":"model_versions"},{"name":"titles"}]}"#;
+    let reply = shop.post("/v2/models/recommender/infer", body).await;
+    assert_eq!(reply.header("x-bookloop-model-version"), "1,2");
+    let reply = reply.json();
+    assert_eq!((reply["model_version"].as_str(), reply["parameters"]["variant"].as_str()), (Some("1"), Some("mixed")));
+    assert_eq!(reply["outputs"][0]["data"], serde_json::json!(["2", "1"]));
+    assert_eq!(reply["outputs"][1]["data"], serde_json::json!(["Dune two", "Dune one"]));
+    let experiment = shop.service.experiment().unwrap();
+    assert_eq!((experiment.stable.requests, experiment.canary.requests), (1, 1));
+}
+
+#[tokio::test]
+async fn a_failing_canary_costs_no_reader_an_answer_and_is_rolled_back_by_the_judge() {
+    let world = World::new().await;
+    let first = world.stage(&artifact(" one")).await;
+    world.promote(first).await;
+    let second = world.stage(&overflowing()).await;
+    world.trial(second, 10_000).await;
+    let (shop, _watcher) = Shop::following(&world).await;
+    for n in 0..3 {
+        let told = shop.predict(&format!("reader-{n}"), r#","k":1,"history":["b1"]"#).await;
+        assert_eq!((told["variant"].as_str(), told["fallback"].as_str()), (Some("stable"), Some("canary-not-finite")));
+        assert_eq!(told["recommendations"][0]["title"], "Persuasion one");
+    }
+    let experiment = shop.service.experiment().unwrap();
+    assert_eq!((experiment.canary.requests, experiment.canary.bad, experiment.stable.requests), (3, 3, 0));
+    assert!(matches!(experiment.verdict, StepVerdict::RollBack { .. }), "{:?}", experiment.verdict);
+    let shown = shop.get("/experiments").await.json();
+    assert_eq!(shown["experiments"][0]["verdict"], "rollback");
+    let reason = r#"fallback_total{model="recommender",version="2",arm="canary",reason="canary-not-finite"} 3"#;
+    assert!(shop.get("/metrics").await.text.contains(reason));
+}
+
+#[tokio::test]
+async fn counting_begins_anew_with_every_step() {
+    let (world, shop, mut watcher) = on_trial(10_000).await;
+    shop.predict("ann", "").await;
+    watcher.look().await;
+    assert_eq!(shop.service.experiment().unwrap().canary.requests, 1, "a look without news keeps the counts");
+    let epoch = shop.service.experiment().unwrap().epoch;
+    world.trial(world.alias(&Alias::staging()), 5000).await;
+    watcher.look().await;
+    let next = shop.service.experiment().unwrap();
+    assert_eq!((next.weight_bp, next.canary.requests, next.epoch), (5000, 0, epoch + 1));
+    world.promote(world.alias(&Alias::staging())).await;
+    watcher.look().await;
+    assert_eq!(shop.service.experiment(), None, "promotion ends the trial");
+    assert_eq!(shop.predict("ann", "").await["model_version"], "2");
+    let gone = Op::Status { name: name(), version: "1".parse().unwrap(), status: models::registry::Status::Archived };
+    assert_eq!(world.alias(&Alias::previous()).get(), 1);
+    assert!(
+        world
+            .registry
+            .commit(&models::registry::Intent::new("ana", "tidy", jiff::Timestamp::UNIX_EPOCH), |_| Ok(vec![
+                gone.clone()
+            ]))
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,11 @@
+//! What the parts promise together: the loop end to end, faults, bad input, and the tidiness of the house.
+//!
+//! Tests marked `ignored` take minutes or need the real data sets; `tests/run` runs them against the release binary.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod bad_input;
+mod faults;
+mod loop_turns;
+mod real_books;
+mod swap;
+mod tidy;

@@ -1,0 +1,93 @@
+//! The README's main path on the real data sets: train, approve, promote, serve, ask.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
+use bookloop_tests::{bookloop, data, run};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, body::Bytes};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
+
+/// Trains on `interactions`, takes the version to production and asks for a reader's list over HTTP.
+fn first_list(interactions: &str, items: Option<&str>, reader: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("--store file://{}/books --tenant acme-books --model recommender", folder.path().display());
+    let items = items.map(|items| format!(" --items {}", data(items).display())).unwrap_or_default();
+    let train = format!("train --interactions {}{items} {place}", data(interactions).display());
+    let begun = std::time::Instant::now();
+    let output = run(folder.path(), &train);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    println!("{interactions}: {:.1} s\n{}", begun.elapsed().as_secs_f64(), String::from_utf8_lossy(&output.stdout));
+    for decision in ["approve", "promote"] {
+        let command = format!("models {decision} {place} --version 1 --actor test --reason fit");
+        assert!(run(folder.path(), &command).status.success(), "{decision}");
+    }
+    let mut child = bookloop()
+        .args(format!("serve {place} --http-port 0 --drain-seconds 0").split(' '))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url = lines.next().unwrap().unwrap().replace("listening on ", "");
+    std::thread::spawn(move || lines.for_each(drop));
+    let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":5}}]}}");
+    let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        for _ in 0..200 {
+            let request = Request::post(format!("{url}/v1/models/recommender:predict"))
+                .body(Full::from(body.clone()))
+                .unwrap();
+            let response = client.request(request).await.unwrap();
+            if response.status().is_success() {
+                let bytes = response.into_body().collect().await.unwrap().to_bytes();
+                return serde_json::from_slice::<Value>(&bytes).unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the predictor never became ready");
+    });
+    let _ = child.kill();
+    let _ = child.wait();
+    answer["predictions"][0].clone()
+}
+
+#[test]
+#[ignore = "needs the release binary and the real data set"]
+fn goodbooks_answers_with_titles() {
+    let list = first_list("goodbooks/interactions.csv.gz", Some("goodbooks/items.csv.gz"), "58");
+    let titles: Vec<&str> =
+        list["recommendations"].as_array().unwrap().iter().map(|book| book["title"].as_str().unwrap()).collect();
+    println!("{titles:?}");
+    assert_eq!(titles.len(), 5);
+    assert!(list.get("fallback").is_none_or(Value::is_null), "a known reader gets the model's own list: {list}");
+}
+
+#[test]
+#[ignore = "needs the release binary and the real data set"]
+fn ml_100k_answers() {
+    let list = first_list("ml-100k/interactions.csv.gz", None, "196");
+    assert_eq!(list["recommendations"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+#[ignore = "needs the release binary and the real data set"]
+fn sessions_answer() {
+    let list = first_list("sessions/train.csv.gz", None, "10036");
+    assert_eq!(list["recommendations"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+#[ignore = "needs the release binary and the real data set"]
+fn ials_on_gowalla_reaches_the_published_neighbourhood() {
+    let folder = tempfile::tempdir().unwrap();
+    let (train, test) = (data("gowalla/train.csv.gz"), data("gowalla/test.csv.gz"));
+    let command = format!("evaluate --train {} --test {} --algorithm ials --at 20 --json", train.display(), test.display());
+    let output = run(folder.path(), &command);
+    let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
+    println!("{measured}");
+    assert!(measured["recall@20"].as_f64().unwrap() >= 0.165);
+    assert!(measured["ndcg@20"].as_f64().unwrap() >= 0.137);
+}

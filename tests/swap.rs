@@ -1,0 +1,151 @@
+//! Hot swap under load: the serving process, flipped by the command line's registry while readers ask.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bookloop_tests::{bookloop, data, run};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, body::Bytes};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use models::{
+    Alias, Registry, Store, Version,
+    registry::{Intent, Op},
+};
+
+/// A predictor process that is killed when the test ends.
+struct Predictor {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Predictor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(store: &str) -> Predictor {
+    let mut child = bookloop()
+        .args(format!("serve --store {store} --tenant acme-books --http-port 0 --poll-ms 100 --drain-seconds 1").split(' '))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url = lines.next().unwrap().unwrap().replace("listening on ", "");
+    std::thread::spawn(move || lines.for_each(drop));
+    Predictor { child, url }
+}
+
+type Http = Client<HttpConnector, Full<Bytes>>;
+
+async fn ask(client: &Http, url: &str, reader: usize) -> Result<String, String> {
+    let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":10}}]}}");
+    let request = Request::post(format!("{url}/v1/models/recommender:predict")).body(Full::from(body)).unwrap();
+    let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    if !status.is_success() {
+        return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
+    }
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["predictions"][0]["recommendations"].as_array().unwrap().len(), 10);
+    Ok(answer["predictions"][0]["model_version"].as_str().unwrap().to_owned())
+}
+
+#[test]
+#[ignore = "over a minute; needs the release binary and real ratings"]
+fn twenty_swaps_in_a_minute_at_500_requests_a_second_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("file://{}/store", folder.path().display());
+    for name in ["one", "two"] {
+        let seed = if name == "one" { 1 } else { 2 };
+        let ratings = data("ml-100k/interactions.csv.gz");
+        let arguments = format!(
+            "train --interactions {} --store {store} --tenant acme-books --run {name} --seed {seed}",
+            ratings.display()
+        );
+        assert!(run(folder.path(), &arguments).status.success());
+    }
+    tokio::runtime::Runtime::new().unwrap().block_on(swaps(&store));
+}
+
+async fn swaps(store: &str) {
+    const SECONDS: u64 = 60;
+    const RATE: u64 = 500;
+    const FLIPS: u64 = 20;
+    let (name, version) = ("recommender".parse().unwrap(), |n: u64| Version::try_from(n as u32).unwrap());
+    let root = Store::open(store).unwrap().tenant(&"acme-books".parse().unwrap());
+    let registry = Registry::open(root).await.unwrap();
+    let intent = |reason: String| Intent::new("test", reason, jiff_now());
+    for n in [1, 2] {
+        let op = Op::Approve { name: Clone::clone(&name), version: version(n) };
+        registry.commit(&intent("fit".into()), |_| Ok(vec![op.clone()])).await.unwrap();
+    }
+    registry.promote(&name, version(1), None, &intent("first".into())).await.unwrap();
+    let predictor = serve(store);
+    let client: Http = Client::builder(TokioExecutor::new()).build_http();
+    for _ in 0..200 {
+        if ask(&client, &predictor.url, 1).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    // Open loop: request n is due at n / RATE, whatever the answers take.
+    let begun = Instant::now();
+    let done = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn({
+        let (client, url) = (client.clone(), predictor.url.clone());
+        async move {
+            let mut asked = Vec::new();
+            for n in 0..SECONDS * RATE {
+                tokio::time::sleep_until((begun + Duration::from_micros(n * 1_000_000 / RATE)).into()).await;
+                let (client, url) = (client.clone(), url.clone());
+                asked.push(tokio::spawn(async move { ask(&client, &url, (n % 943) as usize).await }));
+            }
+            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+            let mut failures = Vec::new();
+            for answer in asked {
+                match answer.await.unwrap() {
+                    Ok(version) => *counts.entry(version).or_default() += 1,
+                    Err(reason) => failures.push(reason),
+                }
+            }
+            (counts, failures)
+        }
+    });
+    for flip in 1..=FLIPS {
+        tokio::time::sleep_until((begun + Duration::from_millis(flip * SECONDS * 1000 / (FLIPS + 1))).into()).await;
+        let to = version(1 + flip % 2);
+        registry.promote(&name, to, None, &intent(format!("flip {flip}"))).await.unwrap();
+        // The new version answers within two polls.
+        let seen = Instant::now();
+        while ask(&client, &predictor.url, 5).await.unwrap() != to.to_string() {
+            assert!(seen.elapsed() < Duration::from_secs(2), "flip {flip} was not followed");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    done.store(true, Ordering::SeqCst);
+    let (counts, failures) = load.await.unwrap();
+    println!("answers by version: {counts:?}; {} failed", failures.len());
+    assert_eq!(failures, Vec::<String>::new());
+    assert_eq!(counts.keys().map(String::as_str).collect::<Vec<_>>(), ["1", "2"], "only versions that were live");
+    assert_eq!(counts.values().sum::<u64>(), SECONDS * RATE);
+    assert_eq!(registry.state().models[&name].aliases[&Alias::production()], version(1));
+}
+
+fn jiff_now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

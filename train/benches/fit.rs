@@ -1,0 +1,47 @@
+//! How long fits take on synthetic shelves; the simpler models are the rivals.
+
+use divan::{Bencher, black_box};
+use train::{Algorithm, Builder, Dataset, TimeAxis, ials};
+
+fn main() {
+    divan::main();
+}
+
+/// `n_readers` readers of 20 books each out of `n_books`, in circles of a hundred books, from a fixed hash.
+fn shelves(n_readers: u32, n_books: u32) -> Dataset {
+    let mut builder = Builder::new(TimeAxis::None);
+    for reader in 0..n_readers {
+        for step in 0..20_u32 {
+            let noise = (reader * 61 + step).wrapping_mul(2_654_435_761) >> 8;
+            let book =
+                if noise % 4 == 0 { noise / 4 % n_books } else { (reader % (n_books / 100)) * 100 + noise / 4 % 100 };
+            let ids = (format!("r{reader}").parse(), format!("b{book}").parse());
+            builder.add(&ids.0.expect("an id"), &ids.1.expect("an id"), 0, 1.0);
+        }
+    }
+    builder.finish().0
+}
+
+fn bench(bencher: Bencher<'_, '_>, algorithm: &Algorithm) {
+    let dataset = shelves(2_000, 1_000);
+    bencher.bench_local(|| {
+        let artifact = algorithm.fit(black_box(&dataset), 1, &|_| ()).expect("synthetic shelves can be learned");
+        assert_eq!(artifact.catalogue().len(), 1_000);
+        artifact
+    });
+}
+
+#[divan::bench(name = "popularity/2000readers/1000books", sample_count = 10)]
+fn popularity(bencher: Bencher<'_, '_>) {
+    bench(bencher, &Algorithm::named("popularity").expect("a known name"));
+}
+
+#[divan::bench(name = "rp3beta/2000readers/1000books", sample_count = 10)]
+fn rp3beta(bencher: Bencher<'_, '_>) {
+    bench(bencher, &Algorithm::named("rp3beta").expect("a known name"));
+}
+
+#[divan::bench(name = "ials/2000readers/1000books/1epoch", args = [32, 64, 128], sample_count = 10)]
+fn ials(bencher: Bencher<'_, '_>, factors: usize) {
+    bench(bencher, &Algorithm::Ials(ials::Params { factors, epochs: 1, ..ials::Params::default() }));
+}

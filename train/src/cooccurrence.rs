@@ -1,0 +1,81 @@
+//! Which books are read by the same readers: the one kernel under item-kNN and RP3beta.
+//!
+//! `C_ij = sum over readers u of left(u, i) right(u, j)`, one row at a time with a dense accumulator; the number of
+//! additions is the sum of squared reader degrees. The algorithms differ only in the values they put into the pairs
+//! and in which entries they keep.
+
+use models::{BookRow, Neighbours, artifact::Malformed, top_k::Scored};
+use rayon::prelude::*;
+
+use crate::matrix::Rows;
+
+/// For each book `i` the `k` best entries of row `i` of `C`, scaled, best first by weight and then lower row.
+///
+/// `by_book` holds `left`, shape `(n_books, n_readers)`; `by_reader` holds `right`, shape `(n_readers, n_books)`.
+/// `scale(i, j, c)` turns a sum into a weight; weights that are not above zero are left out, and so is `j = i`.
+/// The result does not depend on the number of threads: every row is summed by one thread in ascending readers.
+pub(crate) fn best_of_rows(
+    by_book: &Rows,
+    by_reader: &Rows,
+    k: usize,
+    scale: impl Fn(usize, usize, f32) -> f32 + Sync,
+) -> Vec<Vec<Scored>> {
+    let n_books = by_book.len();
+    let scratch = || (vec![0.0_f32; n_books], Vec::<u32>::new());
+    let row = |(sums, touched): &mut (Vec<f32>, Vec<u32>), book: usize| {
+        let (readers, lefts) = by_book.row(book);
+        for (reader, left) in readers.iter().zip(lefts) {
+            let (others, rights) = by_reader.row(*reader as usize);
+            for (other, right) in others.iter().zip(rights) {
+                let sum = &mut sums[*other as usize];
+                if *sum == 0.0 {
+                    touched.push(*other);
+                }
+                *sum += left * right;
+            }
+        }
+        let mut entries: Vec<Scored> = Vec::with_capacity(touched.len());
+        for other in touched.drain(..) {
+            let score = scale(book, other as usize, std::mem::take(&mut sums[other as usize]));
+            if other as usize != book && score > 0.0 {
+                entries.push(Scored { row: BookRow(other), score });
+            }
+        }
+        keep_best(&mut entries, k);
+        entries
+    };
+    (0..n_books).into_par_iter().map_init(scratch, row).collect()
+}
+
+fn keep_best(entries: &mut Vec<Scored>, k: usize) {
+    if entries.len() > k && k > 0 {
+        entries.select_nth_unstable_by(k - 1, |a, b| b.cmp(a));
+        entries.truncate(k);
+    }
+    entries.sort_unstable_by(|a, b| b.cmp(a));
+}
+
+/// Rows of kept entries as a stored model: entry `j` in list `i` is the weight from `i` to `j`.
+pub(crate) fn by_source(lists: &[Vec<Scored>]) -> Result<Neighbours, Malformed> {
+    let entries = lists.iter().enumerate().flat_map(|(i, list)| list.iter().map(move |s| (i as u32, s.row.0, s.score)));
+    stored(lists.len(), entries.collect())
+}
+
+/// The same read the other way: entry `i` in list `j` is the weight from `i` to `j`.
+pub(crate) fn by_target(lists: &[Vec<Scored>]) -> Result<Neighbours, Malformed> {
+    let entries = lists.iter().enumerate().flat_map(|(j, list)| list.iter().map(move |s| (s.row.0, j as u32, s.score)));
+    stored(lists.len(), entries.collect())
+}
+
+fn stored(n_books: usize, mut entries: Vec<(u32, u32, f32)>) -> Result<Neighbours, Malformed> {
+    entries.par_sort_unstable_by_key(|(source, target, _)| (*source, *target));
+    let mut offsets = vec![0_u32; n_books + 1];
+    for (source, _, _) in &entries {
+        offsets[*source as usize + 1] += 1;
+    }
+    for source in 0..n_books {
+        offsets[source + 1] += offsets[source];
+    }
+    let (targets, weights) = entries.into_iter().map(|(_, target, weight)| (BookRow(target), weight)).unzip();
+    Neighbours::new(n_books, offsets, targets, weights)
+}

@@ -1,0 +1,136 @@
+//! iALS: matrix factorisation for implicit feedback by alternating exact least squares.
+//!
+//! The objective is that of Rendle et al. 2021 (arXiv 2110.14037) with frequency-scaled regularisation:
+//! `sum over pairs of c (1 - x.y)^2 + a0 sum over all of (x.y)^2 + sum of ridge |x|^2 + sum of ridge |y|^2`.
+//! Each half-epoch rotates the fixed side into the eigenbasis of its own Gram matrix, where the all-pairs part is a
+//! diagonal, and then solves the rows of the other side exactly and independently; see `ials/solve.rs`.
+//!
+//! Confidences `c` other than 1 (weights, half-lives) shape the book vectors only: a fold-in at request time counts each
+//! book of the history once, so fold-in equals training exactly when all confidences are 1.
+
+mod gram;
+mod loss;
+mod solve;
+
+use models::{Factors, Objective, Scorer};
+use ndarray::Array2;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    algorithm::Progress,
+    dataset::Dataset,
+    error::{Error, positive, share},
+    matrix::{Matrix, Rows},
+    popularity::check_half_life,
+};
+
+/// Settings of iALS.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Length of the vectors, 1 to 1024. Clipped to the number of books or readers, whichever is less.
+    pub factors: usize,
+    /// Passes over both sides, at least 1.
+    pub epochs: usize,
+    /// `a0`: weight of every reader-book pair; `None` takes it from the data, see [`weight_for`].
+    pub unobserved_weight: Option<f64>,
+    /// `lambda`: strength of the regularisation.
+    pub regularization: f64,
+    /// `nu`: how the ridge grows with a row's evidence, 0 (not) to 1 (in proportion).
+    pub frequency_exponent: f64,
+    /// Days after which an interaction counts half; only on a clock.
+    pub half_life_days: Option<f64>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            factors: 192,
+            epochs: 10,
+            unobserved_weight: None,
+            regularization: 0.006,
+            frequency_exponent: 1.0,
+            half_life_days: None,
+        }
+    }
+}
+
+impl Params {
+    fn objective(&self, matrix: &Matrix) -> Result<Objective, Error> {
+        for (field, value, most) in [("factors", self.factors, 1024), ("epochs", self.epochs, 1000)] {
+            if value == 0 || value > most {
+                let expected = if field == "factors" { "1 to 1024" } else { "1 to 1000" };
+                return Err(Error::Setting { field, expected, found: value.to_string() });
+            }
+        }
+        let unobserved_weight = self.unobserved_weight.unwrap_or_else(|| weight_for(matrix));
+        Ok(Objective {
+            unobserved_weight: positive("unobserved_weight", unobserved_weight)? as f32,
+            regularization: positive("regularization", self.regularization)? as f32,
+            frequency_exponent: share("frequency_exponent", self.frequency_exponent)? as f32,
+        })
+    }
+}
+
+/// The weight of every pair that suits a matrix: `15 n_pairs / (n_readers n_books)`, in `[0.001, 0.5]`.
+///
+/// Under it all the books weigh 15 times a reader's mean history, whatever the size of the catalogue. A coarse grid on
+/// four sets was best between 5 and 27 times, at its edge on the two dense ones; a fixed 0.01, which suits sparse
+/// check-ins, gave 0.128 NDCG where 0.3 gave 0.231 on dense ratings. A rule of thumb, not an optimum.
+pub fn weight_for(matrix: &Matrix) -> f64 {
+    let n_cells = matrix.by_reader().len() as f64 * matrix.by_book().len() as f64;
+    (15.0 * matrix.n_pairs() as f64 / n_cells.max(1.0)).clamp(0.001, 0.5)
+}
+
+/// One side's vectors with what the other side's solve needs of them.
+#[derive(Debug)]
+struct Side {
+    /// Vectors in the eigenbasis of their Gram matrix, shape `(n, d)`.
+    vectors: Array2<f32>,
+    /// Eigenvalues of the Gram matrix, shape `(d,)`, not negative.
+    eigenvalues: Vec<f64>,
+}
+
+/// Alternates until `epochs` passes are done; the books are solved last, then rotated once more and stored.
+pub(crate) fn fit(params: &Params, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Scorer, Error> {
+    check_half_life(params.half_life_days)?;
+    let matrix = Matrix::new(dataset, params.half_life_days);
+    let objective = params.objective(&matrix)?;
+    let d = params.factors.min(matrix.by_reader().len()).min(matrix.by_book().len());
+    let reader_ridges = ridges(objective, matrix.by_reader(), matrix.by_book().len());
+    let book_ridges = ridges(objective, matrix.by_book(), matrix.by_reader().len());
+    let mut books = gram::rotated(&start(matrix.by_book(), d, seed))?;
+    for epoch in 1..=params.epochs {
+        let readers = gram::rotated(&solve::rows(matrix.by_reader(), &books, &reader_ridges, objective))?;
+        let solved = solve::rows(matrix.by_book(), &readers, &book_ridges, objective);
+        let loss = loss::of(&matrix, &readers, &solved, (&reader_ridges, &book_ridges), objective);
+        books = gram::rotated(&solved)?;
+        progress(Progress { epoch, epochs: params.epochs, loss });
+    }
+    let eigenvalues = books.eigenvalues.iter().map(|e| *e as f32).collect();
+    Ok(Scorer::Factors(Factors::new(books.vectors, eigenvalues, objective)?))
+}
+
+/// The ridge of each row, shape `(n_rows,)`.
+fn ridges(objective: Objective, rows: &Rows, n_other: usize) -> Vec<f64> {
+    rows.totals().into_iter().map(|total| objective.ridge(total, n_other)).collect()
+}
+
+/// Starting vectors: `N(0, 0.1 / sqrt(d))`; books without readers start and stay at zero, or they would enter the Gram.
+fn start(by_book: &Rows, d: usize, seed: u64) -> Array2<f32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let normal = Normal::new(0.0, 0.1 / (d as f64).sqrt()).expect("a positive spread is a distribution");
+    let mut vectors = Array2::zeros((by_book.len(), d));
+    for (book, mut vector) in vectors.outer_iter_mut().enumerate() {
+        if by_book.degree(book) > 0 {
+            vector.mapv_inplace(|_: f32| normal.sample(&mut random) as f32);
+        }
+    }
+    vectors
+}
+
+#[cfg(test)]
+mod tests;

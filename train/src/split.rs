@@ -1,0 +1,288 @@
+//! Past and future: what a model may learn from, and what it is asked to foresee.
+//!
+//! Whatever is counted, numbered or weighted later is computed from [`Split::train`], which holds nothing of the future:
+//! not even the books that nobody had read yet, unless a list of books named them.
+
+use std::collections::HashSet;
+
+use models::{BookRow, ReaderId};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dataset::{Dataset, Interaction, TimeAxis},
+    error::{Error, share},
+};
+
+/// How a reader meets the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Segment {
+    /// The model was trained on their history.
+    Warm,
+    /// The model never saw them; the older half of their books is folded in, the newer half is to be foreseen.
+    FoldedIn,
+}
+
+/// One question to a model, with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// Whose lists are judged.
+    pub reader: ReaderId,
+    /// How they meet the model.
+    pub segment: Segment,
+    /// Distinct rows of the training catalogue, oldest first.
+    pub history: Vec<BookRow>,
+    /// Rows of the training catalogue the reader took up later, none of them in the history.
+    pub targets: Vec<BookRow>,
+    /// Books taken up later that the training catalogue does not hold. They stay in the denominator as misses.
+    pub n_cold_targets: usize,
+}
+
+/// Training data and the cases that judge what was learned from them.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// The past. Its catalogue is what was known then.
+    pub train: Dataset,
+    /// The future, by ascending reader; never empty.
+    pub cases: Vec<Case>,
+    /// The first `at` of the future, when there is a time axis.
+    pub cut: Option<i64>,
+}
+
+/// Cuts at a point in time, so that about `test_share` of the interactions lie after it.
+///
+/// All interactions of equal time stand on one side. Readers with a past are judged on the books they first took up
+/// after the cut; readers without one, on the newer half of theirs when they have at least two.
+pub fn global_time(dataset: &Dataset, test_share: f64) -> Result<Split, Error> {
+    share("test_share", test_share)?;
+    if dataset.axis() == TimeAxis::None {
+        return Err(Error::CannotSplit("the interactions have no time".to_owned()));
+    }
+    let rows = dataset.interactions();
+    let oldest = dataset.oldest().ok_or(Error::NothingToLearn)?;
+    let wanted = ((rows.len() as f64 * (1.0 - test_share)) as usize).min(rows.len() - 1);
+    // When the wanted place falls among the oldest, the cut moves up to the next time there is.
+    let cut = rows[wanted..]
+        .iter()
+        .map(|row| row.at)
+        .find(|at| *at > oldest)
+        .ok_or_else(|| Error::CannotSplit("all interactions happened at the same time".to_owned()))?;
+    at_time(dataset, cut)
+}
+
+/// Cuts so that everything from `cut` on, on the data set's own time axis, is the future; see [`global_time`].
+pub fn at_time(dataset: &Dataset, cut: i64) -> Result<Split, Error> {
+    if dataset.axis() == TimeAxis::None {
+        return Err(Error::CannotSplit("the interactions have no time".to_owned()));
+    }
+    let train = dataset.filtered(|row| row.at < cut);
+    if train.interactions().is_empty() {
+        return Err(Error::CannotSplit("nothing happened before the cut".to_owned()));
+    }
+    let cases = cases(&train, dataset, |row| row.at >= cut);
+    checked(Split { train, cases, cut: Some(cut) })
+}
+
+/// Takes a split that others made: `train` is the past, `test` the future.
+///
+/// Readers of `test` that `train` does not know are judged on the newer half of their books (without a time axis: on
+/// every other book by id).
+pub fn given(train: &Dataset, test: &Dataset) -> Result<Split, Error> {
+    if train.interactions().is_empty() {
+        return Err(Error::NothingToLearn);
+    }
+    let cut = if test.axis() == TimeAxis::None { None } else { test.oldest() };
+    checked(Split { train: train.clone(), cases: cases(train, test, |_| true), cut })
+}
+
+/// Holds out a random `test_share` of each reader's distinct books, for data without time.
+///
+/// At least one book of each reader stays; readers of whom nothing is held out are not judged. Repeats of a held-out
+/// book leave with it.
+pub fn random_by_reader(dataset: &Dataset, seed: u64, test_share: f64) -> Result<Split, Error> {
+    share("test_share", test_share)?;
+    let held_out: Vec<HashSet<BookRow>> = dataset
+        .histories()
+        .into_iter()
+        .enumerate()
+        .map(|(reader, mut books)| {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            random.set_stream(reader as u64);
+            books.sort_unstable();
+            books.shuffle(&mut random);
+            let n_test = (books.len() as f64 * test_share).round() as usize;
+            books.truncate(n_test.min(books.len().saturating_sub(1)));
+            books.into_iter().collect()
+        })
+        .collect();
+    let is_test = |row: &Interaction| held_out[row.reader as usize].contains(&row.book);
+    let train = dataset.filtered(|row| !is_test(row));
+    let cases = cases(&train, dataset, is_test);
+    checked(Split { train, cases, cut: None })
+}
+
+fn checked(split: Split) -> Result<Split, Error> {
+    if split.cases.is_empty() {
+        return Err(Error::CannotSplit("no reader has books on both sides".to_owned()));
+    }
+    Ok(split)
+}
+
+/// The cases of `future`'s readers from its interactions in `window`, in rows of `train`'s catalogue.
+fn cases(train: &Dataset, future: &Dataset, window: impl Fn(&Interaction) -> bool) -> Vec<Case> {
+    let mut later: Vec<Vec<BookRow>> = vec![Vec::new(); future.readers().len()];
+    for row in future.interactions().iter().filter(|row| window(row)) {
+        later[row.reader as usize].push(row.book);
+    }
+    let rows: Vec<Option<BookRow>> =
+        future.catalogue().books().iter().map(|book| train.catalogue().row(book.item_id.as_str())).collect();
+    let in_train = |book: &BookRow| rows[book.index()];
+    let mut histories = train.histories();
+    let mut cases = Vec::new();
+    for (reader, mut books) in future.readers().iter().zip(later) {
+        let mut taken = HashSet::new();
+        books.retain(|book| taken.insert(*book));
+        let (segment, history, later) = if let Ok(place) = train.readers().binary_search(reader) {
+            let history = std::mem::take(&mut histories[place]);
+            let read: HashSet<BookRow> = history.iter().copied().collect();
+            books.retain(|book| in_train(book).is_none_or(|row| !read.contains(&row)));
+            (Segment::Warm, history, books)
+        } else {
+            let (older, newer) = halves(&books, future.axis());
+            (Segment::FoldedIn, older.iter().filter_map(in_train).collect(), newer)
+        };
+        if !later.is_empty() {
+            let targets: Vec<BookRow> = later.iter().filter_map(in_train).collect();
+            let n_cold_targets = later.len() - targets.len();
+            cases.push(Case { reader: reader.clone(), segment, history, targets, n_cold_targets });
+        }
+    }
+    cases
+}
+
+/// Older and newer half of distinct books, oldest first; the newer is empty for fewer than two.
+fn halves(books: &[BookRow], axis: TimeAxis) -> (Vec<BookRow>, Vec<BookRow>) {
+    if books.len() < 2 {
+        return (books.to_vec(), Vec::new());
+    }
+    if axis == TimeAxis::None {
+        // By id the halves would differ in more than chance; every other book does not.
+        let every_other = |first: usize| books.iter().skip(first).step_by(2).copied().collect();
+        return (every_other(0), every_other(1));
+    }
+    let (older, newer) = books.split_at(books.len() / 2);
+    (older.to_vec(), newer.to_vec())
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these values are exact in binary")]
+mod tests {
+    use models::Book;
+
+    use super::*;
+    use crate::dataset::{Builder, tests::toy};
+
+    /// `(reader, book, at)` rows on the order axis.
+    fn ordered(rows: &[(&str, &str, i64)]) -> Dataset {
+        let mut builder = Builder::new(TimeAxis::Order);
+        for (reader, book, at) in rows {
+            builder.add(&reader.parse().unwrap(), &book.parse().unwrap(), *at, 1.0);
+        }
+        builder.finish().0
+    }
+
+    fn described(split: &Split) -> Vec<String> {
+        let names = |rows: &[BookRow]| {
+            let ids = rows.iter().map(|row| split.train.catalogue().book(*row).item_id.as_str());
+            ids.collect::<Vec<_>>().join(" ")
+        };
+        let line = |case: &Case| {
+            let (history, targets) = (names(&case.history), names(&case.targets));
+            format!("{} {:?}: {history} -> {targets} +{}", case.reader, case.segment, case.n_cold_targets)
+        };
+        split.cases.iter().map(line).collect()
+    }
+
+    const FOUR_READERS: [(&str, &str, i64); 11] = [
+        ("ann", "dune", 1),
+        ("ann", "emma", 2),
+        ("bob", "emma", 3),
+        ("cy", "ulysses", 4),
+        ("bob", "dune", 5),
+        // The future of a 45 % test share:
+        ("ann", "dune", 7),
+        ("ann", "ulysses", 7),
+        ("ann", "new", 8),
+        ("dee", "emma", 9),
+        ("dee", "dune", 10),
+        ("eve", "emma", 11),
+    ];
+
+    #[test]
+    fn the_past_foresees_the_future_and_repeats_are_no_hits() {
+        let split = global_time(&ordered(&FOUR_READERS), 0.5).unwrap();
+        assert_eq!(split.cut, Some(7));
+        // ann re-reads dune (no target), and "new" is unknown in the past. bob and cy do not return; eve has one book.
+        assert_eq!(described(&split), ["ann Warm: dune emma -> ulysses +1", "dee FoldedIn: emma -> dune +0"]);
+    }
+
+    #[test]
+    fn nothing_of_the_future_reaches_the_past() {
+        let split = global_time(&ordered(&FOUR_READERS), 0.5).unwrap();
+        assert!(split.train.newest().unwrap() < split.cut.unwrap());
+        assert!(split.train.catalogue().row("new").is_none(), "a book of the future is not even a zero column");
+        assert!(split.train.readers().iter().all(|reader| reader.as_str() != "dee"));
+        let popularity = crate::popularity::of_books(&split.train, None);
+        let dune = split.train.catalogue().row("dune").unwrap();
+        assert_eq!(popularity[dune.index()], 2.0, "dee's later reading does not count");
+    }
+
+    #[test]
+    fn a_cut_before_everything_leaves_nothing_to_learn_from() {
+        let dataset = ordered(&FOUR_READERS);
+        assert_eq!(described(&at_time(&dataset, 7).unwrap()), described(&global_time(&dataset, 0.5).unwrap()));
+        assert!(matches!(at_time(&dataset, 1), Err(Error::CannotSplit(_))));
+        assert!(matches!(at_time(&dataset, 12), Err(Error::CannotSplit(_))), "and one after it, nothing to foresee");
+    }
+
+    #[test]
+    fn equal_times_stand_on_one_side() {
+        let rows = [("ann", "a", 1), ("ann", "b", 2), ("bob", "a", 2), ("bob", "c", 2), ("ann", "c", 3)];
+        let split = global_time(&ordered(&rows), 0.5).unwrap();
+        assert_eq!((split.cut, split.train.interactions().len()), (Some(2), 1));
+        let at_once = ordered(&[("ann", "a", 5), ("bob", "b", 5)]);
+        assert!(matches!(global_time(&at_once, 0.2), Err(Error::CannotSplit(_))));
+    }
+
+    #[test]
+    fn a_listed_book_is_known_before_it_is_read() {
+        let mut builder = Builder::new(TimeAxis::Order);
+        builder.list([Book::bare("new".parse().unwrap())]);
+        for (reader, book, at) in FOUR_READERS {
+            builder.add(&reader.parse().unwrap(), &book.parse().unwrap(), at, 1.0);
+        }
+        let split = global_time(&builder.finish().0, 0.5).unwrap();
+        assert_eq!(described(&split)[0], "ann Warm: dune emma -> ulysses new +0");
+    }
+
+    #[test]
+    fn a_given_split_is_taken_as_it_is() {
+        let train = toy(TimeAxis::None, "ann: a b | bob: b c");
+        let test = toy(TimeAxis::None, "ann: c b | zoe: a b c d");
+        let split = given(&train, &test).unwrap();
+        assert_eq!(described(&split), ["ann Warm: a b -> c +0", "zoe FoldedIn: a c -> b +1"]);
+    }
+
+    #[test]
+    fn a_random_split_holds_out_a_share_of_each_reader() {
+        let dataset = toy(TimeAxis::None, "ann: a b c d e f g h | bob: a b c d | cy: a");
+        let split = random_by_reader(&dataset, 3, 0.25).unwrap();
+        let sizes: Vec<(usize, usize)> =
+            split.cases.iter().map(|case| (case.history.len(), case.targets.len() + case.n_cold_targets)).collect();
+        assert_eq!(sizes, [(6, 2), (3, 1)]);
+        assert_eq!(described(&split), described(&random_by_reader(&dataset, 3, 0.25).unwrap()));
+        assert_ne!(described(&split), described(&random_by_reader(&dataset, 4, 0.25).unwrap()));
+    }
+}

@@ -1,0 +1,175 @@
+//! One suite, every algorithm: what a model must do whatever it is made of.
+
+use models::{Artifact, Book, BookRow, Query, Scorer, Scratch};
+use train::{Algorithm, Builder, Dataset, NAMES, TimeAxis, item_knn, popularity, rp3beta};
+
+fn every_algorithm() -> Vec<Algorithm> {
+    let recent = Some(7.0);
+    let mut all: Vec<Algorithm> = NAMES.iter().map(|name| Algorithm::named(name).unwrap()).collect();
+    all.push(Algorithm::Popularity(popularity::Params { half_life_days: recent }));
+    all.push(Algorithm::ItemKnn(item_knn::Params { half_life_days: recent, ..item_knn::Params::default() }));
+    all.push(Algorithm::Rp3Beta(rp3beta::Params { half_life_days: recent, ..rp3beta::Params::default() }));
+    all.push(Algorithm::Ials(train::ials::Params { half_life_days: recent, ..train::ials::Params::default() }));
+    all
+}
+
+fn learned(algorithm: &Algorithm, dataset: &Dataset, seed: u64) -> Artifact {
+    algorithm.fit(dataset, seed, &|_| ()).unwrap()
+}
+
+/// Reads `"ann: dune emma | bob: dune"` on a clock, a day between a reader's books.
+fn shelves(text: &str) -> Dataset {
+    let mut builder = Builder::new(TimeAxis::Clock);
+    for reader in text.split('|') {
+        let (id, books) = reader.split_once(':').unwrap();
+        for (day, book) in books.split_whitespace().enumerate() {
+            let at = day as i64 * 86_400_000;
+            builder.add(&id.trim().parse().unwrap(), &book.parse().unwrap(), at, 1.0);
+        }
+    }
+    builder.finish().0
+}
+
+fn recommended(artifact: &Artifact, reader: &str, k: usize) -> Vec<String> {
+    let history = artifact.readers().history(reader).unwrap_or_default();
+    let query = Query { history, k, include_seen: false, exclude: &[] };
+    let list = artifact.recommend(query, &mut Scratch::default());
+    list.books.iter().map(|book| artifact.catalogue().book(book.row).item_id.to_string()).collect()
+}
+
+/// Two circles of readers who share no book, the second larger.
+const TWO_CIRCLES: &str = "a1: dune solaris ubik | a2: dune solaris ubik | a3: solaris ubik dune | ann: dune solaris \
+    | b1: emma persuasion | b2: persuasion emma | b3: emma persuasion | b4: emma persuasion | b5: emma persuasion | bea: emma";
+
+#[test]
+fn a_reader_is_offered_what_readers_like_them_took_up() {
+    let dataset = shelves(TWO_CIRCLES);
+    for algorithm in every_algorithm().iter().filter(|algorithm| algorithm.name() != "popularity") {
+        let artifact = learned(algorithm, &dataset, 1);
+        assert_eq!(recommended(&artifact, "ann", 1), ["ubik"], "{algorithm:?}");
+        assert_eq!(recommended(&artifact, "bea", 1), ["persuasion"], "{algorithm:?}");
+    }
+}
+
+#[test]
+fn everyone_is_offered_the_most_popular_book_by_popularity() {
+    let artifact = learned(&Algorithm::named("popularity").unwrap(), &shelves(TWO_CIRCLES), 1);
+    assert_eq!(recommended(&artifact, "ann", 1), ["emma"]);
+    assert_eq!(recommended(&artifact, "stranger", 2), ["emma", "persuasion"]);
+}
+
+#[test]
+fn a_reader_is_not_offered_a_book_they_finished() {
+    let dataset = shelves(TWO_CIRCLES);
+    for algorithm in every_algorithm() {
+        let artifact = learned(&algorithm, &dataset, 1);
+        let offered = recommended(&artifact, "ann", 9);
+        assert_eq!(offered.len(), 3, "{algorithm:?}: five books less two");
+        assert!(!offered.iter().any(|book| book == "dune" || book == "solaris"), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_listed_book_nobody_read_is_known_but_comes_last() {
+    let mut builder = Builder::new(TimeAxis::None);
+    builder.list([Book::bare("aaa-unread".parse().unwrap())]);
+    for (reader, book) in [("ann", "dune"), ("bob", "dune"), ("bob", "emma"), ("cy", "emma")] {
+        builder.add(&reader.parse().unwrap(), &book.parse().unwrap(), 0, 1.0);
+    }
+    let dataset = builder.finish().0;
+    for algorithm in every_algorithm() {
+        let artifact = learned(&algorithm, &dataset, 1);
+        assert_eq!(recommended(&artifact, "ann", 5), ["emma", "aaa-unread"], "{algorithm:?}");
+    }
+}
+
+#[test]
+fn little_or_uniform_data_give_finite_scores() {
+    for text in
+        ["ann: dune", "ann: a b c", "ann: a | bob: a | cy: a", "ann: a b | bob: a b | cy: a b", "ann: a | bob: b"]
+    {
+        let dataset = shelves(text);
+        for algorithm in every_algorithm() {
+            let artifact = learned(&algorithm, &dataset, 1);
+            for history in [&[][..], &[BookRow(0)][..]] {
+                let scores = artifact.scores(history, &mut Scratch::default()).to_vec();
+                assert!(scores.iter().all(|score| score.is_finite()), "{algorithm:?} on {text}: {scores:?}");
+            }
+            assert!(recommended(&artifact, "stranger", 3).len() <= 3);
+        }
+    }
+}
+
+#[test]
+fn nothing_to_learn_from_is_an_error() {
+    let empty = Builder::new(TimeAxis::None).finish().0;
+    for algorithm in every_algorithm() {
+        assert!(matches!(algorithm.fit(&empty, 1, &|_| ()), Err(train::Error::NothingToLearn)));
+    }
+}
+
+/// 300 readers of 120 books in six circles, with strays.
+fn many() -> Dataset {
+    let mut builder = Builder::new(TimeAxis::Clock);
+    for reader in 0..300_u32 {
+        for step in 0..(3 + reader % 9) {
+            let noise = (reader * 31 + step * 17).wrapping_mul(2_654_435_761) >> 16;
+            let book = if noise % 5 == 0 { noise % 120 } else { (reader % 6) * 20 + noise % 20 };
+            let ids = (format!("r{reader}").parse().unwrap(), format!("b{book}").parse().unwrap());
+            builder.add(&ids.0, &ids.1, i64::from(step) * 86_400_000, 1.0);
+        }
+    }
+    builder.finish().0
+}
+
+/// Everything a model scores with, bit by bit.
+fn bits(artifact: &Artifact) -> Vec<u32> {
+    let mut values = artifact.popularity().to_vec();
+    match artifact.scorer() {
+        Scorer::Popularity => {}
+        Scorer::Neighbours(neighbours) => {
+            let (offsets, targets, weights) = neighbours.parts();
+            return offsets
+                .iter()
+                .copied()
+                .chain(targets.iter().map(|row| row.0))
+                .chain(weights.iter().chain(&values).map(|value| value.to_bits()))
+                .collect();
+        }
+        Scorer::Factors(factors) => values.extend(factors.books().iter().chain(factors.eigenvalues())),
+    }
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let dataset = many();
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    for algorithm in every_algorithm() {
+        let one = pool(1).install(|| bits(&learned(&algorithm, &dataset, 5)));
+        let three = pool(3).install(|| bits(&learned(&algorithm, &dataset, 5)));
+        assert!(one == three, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_and_another_seed_another() {
+    let dataset = many();
+    for algorithm in every_algorithm() {
+        let first = bits(&learned(&algorithm, &dataset, 5));
+        assert!(first == bits(&learned(&algorithm, &dataset, 5)), "{algorithm:?}");
+        let chance = algorithm.name() == "ials";
+        assert_eq!(first != bits(&learned(&algorithm, &dataset, 6)), chance, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_stored_reader_has_their_books_oldest_first() {
+    let dataset = shelves("ann: ubik dune emma | bob: dune");
+    for algorithm in every_algorithm() {
+        let artifact = learned(&algorithm, &dataset, 1);
+        let history = artifact.readers().history("ann").unwrap();
+        let ids: Vec<&str> = history.iter().map(|row| artifact.catalogue().book(*row).item_id.as_str()).collect();
+        assert_eq!(ids, ["ubik", "dune", "emma"], "{algorithm:?}");
+    }
+}
