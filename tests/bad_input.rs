@@ -23,7 +23,10 @@ fn csv(rows: &[String]) -> String {
 
 fn train(folder: &Path, file: &str) -> Output {
     let store = folder.join("store");
-    run(folder, &format!("train --interactions {file} --store file://{} --tenant acme-books --run one", store.display()))
+    run(
+        folder,
+        &format!("train --interactions {file} --store file://{} --tenant acme-books --run one", store.display()),
+    )
 }
 
 /// Exit code and standard error of training on `content` under the name `file`.
@@ -94,7 +97,12 @@ fn bad_rows_are_named_by_line_field_expected_and_found() {
     rows[4] = "r1,b1,next tuesday".to_owned();
     rows[9] = ",b1,2026-01-01T00:00:00Z".to_owned();
     rows[11] = "r1".to_owned();
-    refused("rows.csv", csv(&rows).as_bytes(), 12, &["bad=3", "rows.csv", "line 6", "timestamp", "next tuesday", "line 11"]);
+    refused(
+        "rows.csv",
+        csv(&rows).as_bytes(),
+        12,
+        &["bad=3", "rows.csv", "line 6", "timestamp", "next tuesday", "line 11"],
+    );
 }
 
 #[test]
@@ -149,7 +157,11 @@ fn a_few_bad_rows_are_set_aside_and_training_goes_on() {
     assert!(stderr.contains("1 repeated; 1 refused"), "{stderr}");
     let quarantine = folder.path().join("store/acme-books/runs/one/quarantine.ndjson");
     let set_aside: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(quarantine).unwrap()).unwrap();
-    assert_eq!((set_aside["line"].as_u64(), set_aside["field"].as_str()), (Some(183), Some("timestamp")), "{set_aside}");
+    assert_eq!(
+        (set_aside["line"].as_u64(), set_aside["field"].as_str()),
+        (Some(183), Some("timestamp")),
+        "{set_aside}"
+    );
 }
 
 #[test]
@@ -185,7 +197,9 @@ fn the_gate_keeps_what_does_not_reach_the_floor() {
 #[test]
 fn a_wrong_command_line_is_usage() {
     let folder = tempfile::tempdir().unwrap();
-    for arguments in ["train", "train --nonsense", "models promote --version 0", "serve --store ftp://x", "evaluate --at 0"] {
+    for arguments in
+        ["train", "train --nonsense", "models promote --version 0", "serve --store ftp://x", "evaluate --at 0"]
+    {
         let output = run(folder.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -37,7 +37,12 @@ fn killed_at_any_moment_the_registry_is_sound_and_the_next_run_succeeds() {
         let _ = child.kill();
         finished += usize::from(child.wait().unwrap().success());
         let verified = run(folder.path(), &format!("models verify --json --store {store} --tenant acme-books"));
-        assert_eq!(verified.status.code(), Some(0), "kill {kill} after {wait} ms: {}", String::from_utf8_lossy(&verified.stdout));
+        assert_eq!(
+            verified.status.code(),
+            Some(0),
+            "kill {kill} after {wait} ms: {}",
+            String::from_utf8_lossy(&verified.stdout)
+        );
     }
     println!("{finished} of 50 runs ended before they were killed; a whole run takes {whole_ms} ms");
     assert!(finished < 50, "some runs must die");

@@ -30,7 +30,8 @@ fn taste_changes_and_the_loop_comes_round() {
     assert_eq!(outcome["failed"], 0);
     assert!(outcome["requests"].as_u64().unwrap() > 10_000);
     assert!(outcome["versions"].as_u64().unwrap() >= 2);
-    let times: BTreeSet<&str> = ["onset", "suspected", "confirmed"].map(|time| outcome["drift"][time].as_str().unwrap()).into();
+    let times: BTreeSet<&str> =
+        ["onset", "suspected", "confirmed"].map(|time| outcome["drift"][time].as_str().unwrap()).into();
     assert_eq!(times.len(), 3, "onset, suspected and confirmed are three moments");
     assert_eq!(outcome["canary_steps"], serde_json::json!([10, 25, 50, 100]));
     assert_eq!(outcome["production_version"], outcome["retrain_version"]);

@@ -37,9 +37,8 @@ fn first_list(interactions: &str, items: Option<&str>, reader: &str) -> Value {
     let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
         for _ in 0..200 {
-            let request = Request::post(format!("{url}/v1/models/recommender:predict"))
-                .body(Full::from(body.clone()))
-                .unwrap();
+            let request =
+                Request::post(format!("{url}/v1/models/recommender:predict")).body(Full::from(body.clone())).unwrap();
             let response = client.request(request).await.unwrap();
             if response.status().is_success() {
                 let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -84,7 +83,8 @@ fn sessions_answer() {
 fn ials_on_gowalla_reaches_the_published_neighbourhood() {
     let folder = tempfile::tempdir().unwrap();
     let (train, test) = (data("gowalla/train.csv.gz"), data("gowalla/test.csv.gz"));
-    let command = format!("evaluate --train {} --test {} --algorithm ials --at 20 --json", train.display(), test.display());
+    let command =
+        format!("evaluate --train {} --test {} --algorithm ials --at 20 --json", train.display(), test.display());
     let output = run(folder.path(), &command);
     let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
     println!("{measured}");

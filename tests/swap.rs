@@ -38,7 +38,10 @@ impl Drop for Predictor {
 
 fn serve(store: &str) -> Predictor {
     let mut child = bookloop()
-        .args(format!("serve --store {store} --tenant acme-books --http-port 0 --poll-ms 100 --drain-seconds 1").split(' '))
+        .args(
+            format!("serve --store {store} --tenant acme-books --http-port 0 --poll-ms 100 --drain-seconds 1")
+                .split(' '),
+        )
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -18,10 +18,7 @@ const ARROWS: [(&str, &[&str]); 6] = [
     ("bookloop-serve", &["bookloop-models"]),
     ("bookloop-drift", &["bookloop-models"]),
     ("bookloop", &["bookloop-models", "bookloop-train", "bookloop-serve", "bookloop-drift"]),
-    (
-        "bookloop-tests",
-        &["bookloop", "bookloop-models", "bookloop-train", "bookloop-serve", "bookloop-drift"],
-    ),
+    ("bookloop-tests", &["bookloop", "bookloop-models", "bookloop-train", "bookloop-serve", "bookloop-drift"]),
 ];
 
 #[test]

@@ -13,7 +13,8 @@ use crate::{
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'a> {
-    /// The reader's books, oldest first, as rows of this artefact. See [`Artifact::history_of`].
+    /// The reader's books, oldest first, as rows of this artefact. See [`Artifact::history_of`]. All of them are kept
+    /// from the list; the newest [`MAX_HISTORY`] are scored with.
     pub history: &'a [BookRow],
     /// How many books are wanted, at least 1.
     pub k: usize,
@@ -64,7 +65,7 @@ pub struct Scratch {
 /// A reader's history as an artefact sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownHistory {
-    /// Rows, oldest first, without repeats, at most [`MAX_HISTORY`].
+    /// Rows, oldest first, without repeats.
     pub rows: Vec<BookRow>,
     /// Whether the artefact stored a history for this reader.
     pub reader_known: bool,
@@ -75,7 +76,7 @@ pub struct KnownHistory {
 impl Artifact {
     /// Joins the stored history of `reader` with the books sent in the request (`latest`, oldest first).
     ///
-    /// A book that occurs twice keeps its newest place. The oldest books are dropped beyond [`MAX_HISTORY`].
+    /// A book that occurs twice keeps its newest place.
     pub fn history_of(&self, reader: Option<&str>, latest: &[BookId]) -> KnownHistory {
         let stored = reader.and_then(|reader| self.readers().history(reader));
         let sent: Vec<Option<BookRow>> = latest.iter().map(|book| self.catalogue().row(book.as_str())).collect();
@@ -84,7 +85,7 @@ impl Artifact {
         let mut taken = std::collections::HashSet::new();
         let all = stored.unwrap_or_default().iter().copied().chain(sent.into_iter().flatten());
         for row in all.collect::<Vec<_>>().into_iter().rev() {
-            if newest_first.len() < MAX_HISTORY && taken.insert(row) {
+            if taken.insert(row) {
                 newest_first.push(row);
             }
         }
@@ -93,7 +94,10 @@ impl Artifact {
     }
 
     /// Scores of all books for one history, shape `(n_books,)`. Zero means no evidence for neighbour models.
+    ///
+    /// Of a history longer than [`MAX_HISTORY`] the newest part counts.
     pub fn scores<'s>(&self, history: &[BookRow], scratch: &'s mut Scratch) -> ArrayView1<'s, f32> {
+        let history = &history[history.len().saturating_sub(MAX_HISTORY)..];
         let n_books = self.catalogue().len();
         if scratch.scores.len() != n_books {
             scratch.scores = Array1::zeros(n_books);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use models::{Artifact, BookRow, Query, ReaderId, Scratch, artifact::MAX_HISTORY, score::Origin};
+use models::{Artifact, BookRow, Query, ReaderId, Scratch, score::Origin};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -107,8 +107,8 @@ impl Evaluation {
 /// Asks `artifact` every question of `split`, with lists of `at` books.
 ///
 /// The artifact may come from another night: books are matched by id, books it does not know leave the histories and
-/// count as misses among the targets. As in serving, the newest [`MAX_HISTORY`] books are scored with; older ones are
-/// only kept from the lists, as seen books are. Panics if `at == 0`.
+/// count as misses among the targets. As in serving, of long histories the newest part is scored with and all of it is
+/// kept from the lists. Panics if `at == 0`.
 pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
     assert!(at > 0, "a list of no places has no quality");
     let catalogue = artifact.catalogue();
@@ -152,8 +152,7 @@ struct Judged {
 fn judge(artifact: &Artifact, rows: &[Option<BookRow>], case: &Case, at: usize, scratch: &mut Scratch) -> Judged {
     let known = |books: &[BookRow]| books.iter().filter_map(|book| rows[book.index()]).collect::<Vec<_>>();
     let read = known(&case.history);
-    let (older, newest) = read.split_at(read.len().saturating_sub(MAX_HISTORY));
-    let query = Query { history: newest, k: at, include_seen: false, exclude: older };
+    let query = Query { history: &read, k: at, include_seen: false, exclude: &[] };
     let answer = artifact.recommend(query, scratch);
     let targets: HashSet<BookRow> = known(&case.targets).into_iter().collect();
     let n_targets = case.targets.len() + case.n_cold_targets;

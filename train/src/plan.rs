@@ -12,8 +12,9 @@ use crate::{
     split::Split,
 };
 
-/// Half-life of the recent variants: two weeks.
-const RECENT_DAYS: f64 = 14.0;
+/// Half-lives of the variants that forget, with the ending of their names: the usual one, and one for a world that has
+/// just changed.
+const FORGETTING: [(&str, f64); 2] = [("recent", 14.0), ("fresh", 3.0)];
 
 /// A named algorithm with its settings, as written into the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,20 +34,24 @@ impl Recipe {
 
 /// The recipes of an ordinary night, simplest first; `popularity`, the rival of the gate, is always the first.
 ///
-/// With a clock, variants that forget with a half-life of two weeks take part.
+/// With a clock, each takes part in two more variants, which forget with half-lives of 14 and of 3 days.
 pub fn line_up(axis: TimeAxis) -> Vec<Recipe> {
-    let nightly = ials::Params { factors: 64, ..ials::Params::default() };
-    let mut recipes = vec![Recipe::new("popularity", Algorithm::Popularity(popularity::Params::default()))];
-    if axis == TimeAxis::Clock {
-        let recent = popularity::Params { half_life_days: Some(RECENT_DAYS) };
-        recipes.push(Recipe::new("popularity-recent", Algorithm::Popularity(recent)));
-    }
-    recipes.push(Recipe::new("item-knn", Algorithm::ItemKnn(item_knn::Params::default())));
-    recipes.push(Recipe::new("rp3beta", Algorithm::Rp3Beta(rp3beta::Params::default())));
-    recipes.push(Recipe::new("ials", Algorithm::Ials(nightly.clone())));
-    if axis == TimeAxis::Clock {
-        let recent = ials::Params { half_life_days: Some(RECENT_DAYS), ..nightly };
-        recipes.push(Recipe::new("ials-recent", Algorithm::Ials(recent)));
+    type With = fn(Option<f64>) -> Algorithm;
+    let forgetting: &[_] = if axis == TimeAxis::Clock { &FORGETTING } else { &[] };
+    let half_lives =
+        || std::iter::once((None, None)).chain(forgetting.iter().map(|(name, days)| (Some(*name), Some(*days))));
+    let families: [(&str, With); 4] = [
+        ("popularity", |half_life_days| Algorithm::Popularity(popularity::Params { half_life_days })),
+        ("item-knn", |half_life_days| Algorithm::ItemKnn(item_knn::Params { half_life_days, ..Default::default() })),
+        ("rp3beta", |half_life_days| Algorithm::Rp3Beta(rp3beta::Params { half_life_days, ..Default::default() })),
+        ("ials", |half_life_days| Algorithm::Ials(ials::Params { factors: 64, half_life_days, ..Default::default() })),
+    ];
+    let mut recipes = Vec::new();
+    for (family, with) in families {
+        for (variant, half_life_days) in half_lives() {
+            let name = variant.map_or_else(|| family.to_owned(), |variant| format!("{family}-{variant}"));
+            recipes.push(Recipe::new(name, with(half_life_days)));
+        }
     }
     recipes
 }
@@ -115,7 +120,10 @@ mod tests {
     fn recent_variants_need_a_clock() {
         let names = |axis| line_up(axis).into_iter().map(|recipe| recipe.name).collect::<Vec<_>>().join(" ");
         assert_eq!(names(TimeAxis::None), "popularity item-knn rp3beta ials");
-        assert_eq!(names(TimeAxis::Clock), "popularity popularity-recent item-knn rp3beta ials ials-recent");
+        assert_eq!(
+            names(TimeAxis::Clock),
+            "popularity popularity-recent popularity-fresh item-knn item-knn-recent item-knn-fresh rp3beta rp3beta-recent rp3beta-fresh ials ials-recent ials-fresh"
+        );
     }
 
     #[test]

@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, Float32Array, Int64Array, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Float32Type, Int64Type, Schema},
+use arrow_array::{
+    Array, ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray,
+    cast::AsArray,
+    types::{Float32Type, Int64Type},
 };
+use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use jiff::Timestamp;
 use models::{Book, BookId, ReaderId};

@@ -84,6 +84,17 @@ fn unavailable_and_excluded_books_never_appear() {
 }
 
 #[test]
+fn a_book_read_long_ago_is_not_offered_again() {
+    let ids: Vec<String> = (0..300).map(|i| format!("b{i:03}")).collect();
+    let shelf = Catalogue::new(ids.iter().map(|id| Book::bare(id.parse().unwrap())));
+    let all: Vec<BookRow> = (0..299).map(BookRow).collect();
+    let readers = Readers::new([("ann".parse().unwrap(), all)]);
+    let model = Artifact::new(shelf, vec![1.0; 300], Scorer::Popularity, readers).unwrap();
+    let history = model.history_of(Some("ann"), &[]);
+    assert_eq!(ask(&model, &history.rows, 9, false).0, "b299");
+}
+
+#[test]
 fn histories_join_with_the_newest_place_kept() {
     let model = neighbours();
     let sent: Vec<BookId> = ["c", "a", "nowhere"].iter().map(|id| id.parse().unwrap()).collect();

@@ -9,6 +9,10 @@ use super::{Judged, Listener, Night, Note, heavy, object};
 
 /// Fewer cases than this in the data that the model in use has not seen are too few to judge by.
 const MIN_CASES: usize = 100;
+/// So many cases judge well enough; with fewer the future reaches further back.
+const GOOD_CASES: usize = 400;
+/// The parts of the unseen data that are tried as the future, newest and smallest first.
+const FUTURE_PARTS: [usize; 4] = [16, 8, 4, 2];
 
 /// How past and future are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -90,9 +94,10 @@ impl Night {
         }
     }
 
-    /// The future is the newer half of what the model in use has not seen: tonight's model learns from the older half
-    /// what the other could not, and both are judged on data that is new to both. Where that is too little, or there
-    /// is no such model, it is the newest `test_share` of everything.
+    /// The future is the newest part of what the model in use has not seen: tonight's model learns from the older part
+    /// what the other could not, and both are judged on data that is new to both. It is as short as can be judged, so
+    /// that after a change most of what is new can be learned from, and at most half. Where that is too little, or
+    /// there is no such model, it is the newest `test_share` of everything.
     fn choose_cut(&self, dataset: &Dataset, incumbent_to: Option<Timestamp>) -> Result<Cut, train::Error> {
         if dataset.axis() == TimeAxis::None {
             return Ok(Cut::Random { share: self.test_share });
@@ -101,9 +106,11 @@ impl Night {
         if let Some(seen_to) = seen_to {
             let unseen = dataset.interactions().partition_point(|row| row.at <= seen_to);
             let rows = &dataset.interactions()[unseen..];
-            if let Some(middle) = rows.get(rows.len() / 2) {
-                let cut = Cut::Time { at: middle.at, incumbent_blind: true };
-                if cut.apply(dataset, self.seed).is_ok_and(|split| split.cases.len() >= MIN_CASES) {
+            for part in FUTURE_PARTS {
+                let Some(first) = rows.len().checked_sub((rows.len() / part).max(1)) else { break };
+                let cut = Cut::Time { at: rows[first].at, incumbent_blind: true };
+                let least = if part == 2 { MIN_CASES } else { GOOD_CASES };
+                if cut.apply(dataset, self.seed).is_ok_and(|split| split.cases.len() >= least) {
                     return Ok(cut);
                 }
             }

@@ -4,12 +4,9 @@
 
 use std::{borrow::Cow, io::Read};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray},
-    compute::cast,
-    datatypes::{DataType, Int64Type, TimeUnit},
-    error::ArrowError,
-};
+use arrow_array::{Array, ArrayRef, StringArray, cast::AsArray, types::Int64Type};
+use arrow_cast::cast;
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 

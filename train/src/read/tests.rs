@@ -266,11 +266,11 @@ fn a_folder_is_read_in_order_and_in_full() {
 fn parquet_reads_like_csv() {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
+    use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 
     let columns: [(&str, ArrayRef); 4] = [
         ("user_id", Arc::new(Int64Array::from(vec![Some(7), Some(8), None]))),
-        ("item_id", Arc::new(arrow::array::StringArray::from(vec!["dune", "emma", "emma"]))),
+        ("item_id", Arc::new(arrow_array::StringArray::from(vec!["dune", "emma", "emma"]))),
         ("timestamp", Arc::new(TimestampMicrosecondArray::from(vec![86_400_000_000, -1_500_000, 0]))),
         ("weight", Arc::new(Float64Array::from(vec![2.5, 1.0, f64::NAN]))),
     ];
