@@ -5,7 +5,7 @@ use std::{io::Write, path::Path, process::Output};
 
 use bookloop_tests::run;
 
-/// Thirty readers who share books, so that a sound file trains: `rows` of user_id,item_id,timestamp.
+/// Thirty readers who share books, so that a sound file trains, as `user_id,item_id,timestamp`.
 fn sound_rows() -> Vec<String> {
     let mut rows = Vec::new();
     for reader in 0..30 {
@@ -101,7 +101,7 @@ fn bad_rows_are_named_by_line_field_expected_and_found() {
         "rows.csv",
         csv(&rows).as_bytes(),
         12,
-        &["bad=3", "rows.csv", "line 6", "timestamp", "next tuesday", "line 11"],
+        &["bad=3", "rows.csv:6", "timestamp", "next tuesday", "rows.csv:11", "rows.csv:13"],
     );
 }
 

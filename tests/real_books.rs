@@ -1,11 +1,6 @@
 //! The README's main path on the real data sets: train, approve, promote, serve, ask.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::Stdio,
-};
-
-use bookloop_tests::{bookloop, data, run};
+use bookloop_tests::{Predictor, data, run};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -25,14 +20,8 @@ fn first_list(interactions: &str, items: Option<&str>, reader: &str) -> Value {
         let command = format!("models {decision} {place} --version 1 --actor test --reason fit");
         assert!(run(folder.path(), &command).status.success(), "{decision}");
     }
-    let mut child = bookloop()
-        .args(format!("serve {place} --http-port 0 --drain-seconds 0").split(' '))
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let url = lines.next().unwrap().unwrap().replace("listening on ", "");
-    std::thread::spawn(move || lines.for_each(drop));
+    let predictor = Predictor::start(&place);
+    let url = &predictor.url;
     let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":5}}]}}");
     let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
         let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
@@ -48,8 +37,6 @@ fn first_list(interactions: &str, items: Option<&str>, reader: &str) -> Value {
         }
         panic!("the predictor never became ready");
     });
-    let _ = child.kill();
-    let _ = child.wait();
     answer["predictions"][0].clone()
 }
 

@@ -2,16 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
-use bookloop_tests::{bookloop, data, run};
+use bookloop_tests::{Predictor, data, run};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
 use hyper_util::{
@@ -22,34 +16,6 @@ use models::{
     Alias, Registry, Store, Version,
     registry::{Intent, Op},
 };
-
-/// A predictor process that is killed when the test ends.
-struct Predictor {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Predictor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn serve(store: &str) -> Predictor {
-    let mut child = bookloop()
-        .args(
-            format!("serve --store {store} --tenant acme-books --http-port 0 --poll-ms 100 --drain-seconds 1")
-                .split(' '),
-        )
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let url = lines.next().unwrap().unwrap().replace("listening on ", "");
-    std::thread::spawn(move || lines.for_each(drop));
-    Predictor { child, url }
-}
 
 type Http = Client<HttpConnector, Full<Bytes>>;
 
@@ -97,7 +63,7 @@ async fn swaps(store: &str) {
         registry.commit(&intent("fit".into()), |_| Ok(vec![op.clone()])).await.unwrap();
     }
     registry.promote(&name, version(1), None, &intent("first".into())).await.unwrap();
-    let predictor = serve(store);
+    let predictor = Predictor::start(&format!("--store {store} --tenant acme-books"));
     let client: Http = Client::builder(TokioExecutor::new()).build_http();
     for _ in 0..200 {
         if ask(&client, &predictor.url, 1).await.is_ok() {
@@ -108,7 +74,6 @@ async fn swaps(store: &str) {
 
     // Open loop: request n is due at n / RATE, whatever the answers take.
     let begun = Instant::now();
-    let done = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn({
         let (client, url) = (client.clone(), predictor.url.clone());
         async move {
@@ -140,7 +105,6 @@ async fn swaps(store: &str) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
-    done.store(true, Ordering::SeqCst);
     let (counts, failures) = load.await.unwrap();
     println!("answers by version: {counts:?}; {} failed", failures.len());
     assert_eq!(failures, Vec::<String>::new());

@@ -1,8 +1,9 @@
 //! What several tests need: the binary, a folder, small data, and a client.
 
 use std::{
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
 };
 
 /// The `bookloop` binary built beside this test.
@@ -22,6 +23,37 @@ pub fn bookloop() -> Command {
 /// Runs the binary with arguments separated by spaces, in a folder.
 pub fn run(folder: &Path, arguments: &str) -> Output {
     bookloop().current_dir(folder).args(arguments.split(' ')).output().expect("the binary starts")
+}
+
+/// A predictor process, killed when dropped.
+pub struct Predictor {
+    child: Child,
+    /// Where it answers, as in `http://127.0.0.1:4711`.
+    pub url: String,
+}
+
+impl Predictor {
+    /// Starts `bookloop serve` on a free port; `place` names store and tenant.
+    pub fn start(place: &str) -> Self {
+        let mut child = bookloop()
+            .args(format!("serve {place} --http-port 0 --poll-ms 100 --drain-seconds 1").split(' '))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines =
+            BufReader::new(child.stderr.take().expect("standard error is piped")).lines().map_while(Result::ok);
+        let url = lines.by_ref().find_map(|line| Some(line.strip_prefix("listening on ")?.to_owned()));
+        // A full pipe would stop the predictor.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: url.expect("the predictor says where it listens") }
+    }
+}
+
+impl Drop for Predictor {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// The real data sets, beside the project.

@@ -1,6 +1,6 @@
 //! Where training data comes from: a file, a folder, or a prefix of a store, as one list of named byte streams.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use models::Store;
 use train::read::Input;
@@ -16,27 +16,27 @@ pub async fn open(place: &str) -> anyhow::Result<Vec<Result<Input, train::Error>
             let path = url
                 .to_file_path()
                 .map_err(|()| exit::coded(exit::USAGE, format!("{place}: expected an absolute file:// path")))?;
-            local(path)
+            local(&path)
         }
         Ok(_) => from_store(place).await,
-        Err(_) => local(place.into()),
+        Err(_) => local(place.as_ref()),
     }
 }
 
-fn local(path: PathBuf) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
-    let missing = !path.exists();
-    if missing {
+fn local(path: &Path) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+    if !path.exists() {
         return Err(exit::coded(exit::BAD_INPUT, format!("{}: no such file or folder", path.display())));
     }
-    Ok(train::read::local(&path)?.collect())
+    Ok(train::read::local(path)?.collect())
 }
 
 async fn from_store(url: &str) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
     let unsplit = url.trim_end_matches('/');
-    if let Some((folder, file)) = unsplit.rsplit_once('/').filter(|(folder, _)| !folder.ends_with('/')) {
-        if let Some(bytes) = Store::open(folder)?.get(file).await? {
-            return Ok(vec![Ok(Input::new(unsplit, std::io::Cursor::new(bytes)))]);
-        }
+    let parts = unsplit.rsplit_once('/').filter(|(folder, _)| !folder.ends_with('/'));
+    if let Some((folder, file)) = parts
+        && let Some(bytes) = Store::open(folder)?.get(file).await?
+    {
+        return Ok(vec![Ok(Input::new(unsplit, std::io::Cursor::new(bytes)))]);
     }
     let store = Store::open(unsplit)?;
     let mut inputs = Vec::new();

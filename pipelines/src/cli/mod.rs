@@ -3,6 +3,8 @@
 //! Every flag is also an environment variable, `BOOKLOOP_` and its name. Results go to standard output, as JSON with
 //! `--json`; logs and progress go to standard error.
 
+#![allow(clippy::doc_markdown, reason = "documentation here is help text for a terminal")]
+
 mod demo;
 mod drift;
 mod evaluate;
@@ -14,7 +16,7 @@ mod simulate;
 mod stream;
 mod train;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -22,7 +24,7 @@ use crate::exit;
 
 /// Recommendations that stay fresh: train, serve, watch for drift, retrain, promote.
 #[derive(Debug, Parser)]
-#[command(name = "bookloop", version, about, propagate_version = true, after_help = EXAMPLES)]
+#[command(name = "bookloop", version, about, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     shared: Shared,
@@ -49,9 +51,9 @@ pub(crate) struct Shared {
     /// How logs are written to standard error.
     #[arg(long, global = true, env = "BOOKLOOP_LOG_FORMAT", default_value = "text")]
     log_format: LogFormat,
-    /// What is logged, as in `info` or `serve=debug,info`.
-    #[arg(long, global = true, env = "BOOKLOOP_LOG", default_value = "warn")]
-    log: String,
+    /// What is logged, as in `info` or `serve=debug,info`. [default: info for services, else warn]
+    #[arg(long, global = true, env = "BOOKLOOP_LOG")]
+    log: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -107,7 +109,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    if let Err(problem) = start_logging(&cli.shared) {
+    let service = matches!(cli.command, Command::Serve(_) | Command::Drift(drift::Command::Watch(_)));
+    if let Err(problem) = start_logging(&cli.shared, service) {
         eprintln!("error: --log: {problem}");
         return ExitCode::from(exit::USAGE);
     }
@@ -144,9 +147,11 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-fn start_logging(shared: &Shared) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&shared.log)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+fn start_logging(shared: &Shared, service: bool) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let level = shared.log.as_deref().unwrap_or(if service { "info" } else { "warn" });
+    let filter = tracing_subscriber::EnvFilter::try_new(level)?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     match shared.log_format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).init(),

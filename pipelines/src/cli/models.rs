@@ -190,7 +190,7 @@ async fn list(place: &Place, shared: &Shared) -> anyhow::Result<()> {
             ),
             text("approved_by"),
             text("trigger"),
-            text("registered_at"),
+            row["registered_at"].as_str().and_then(|at| at.parse().ok()).map(print::moment).unwrap_or_default(),
         ]);
     }
     println!("{table}");
@@ -221,9 +221,9 @@ impl Show {
         row("aliases", aliases_of(model, version).join(", "));
         row("status", status(standing));
         if let Some(by) = &standing.approval {
-            row("approved", format!("{} at {}: {}", by.actor, by.at, by.reason));
+            row("approved", format!("{} at {}: {}", by.actor, print::moment(by.at), by.reason));
         }
-        row("trained", manifest.created_at.to_string());
+        row("trained", print::moment(manifest.created_at));
         row("trigger", format!("{} ({})", manifest.trigger.kind.as_str(), manifest.trigger.id));
         row("algorithm", format!("{} {}", manifest.algorithm, manifest.params));
         for (metric, estimate) in &manifest.metrics {
@@ -240,7 +240,7 @@ impl Show {
             ),
         );
         if let (Some(from), Some(to)) = (data.from, data.to) {
-            row("data range", format!("{from} to {to}"));
+            row("data range", format!("{} to {}", print::moment(from), print::moment(to)));
         }
         row("data sha256", data.sha256.clone());
         row("seed", manifest.seed.to_string());
@@ -265,7 +265,7 @@ async fn log(place: &Place, shared: &Shared) -> anyhow::Result<()> {
         let ops: Vec<String> = entry.ops.iter().map(in_words).collect();
         table.add_row([
             entry.id.to_string(),
-            entry.at.to_string(),
+            print::moment(entry.at),
             entry.actor.clone(),
             ops.join("\n"),
             entry.reason.clone(),

@@ -1,6 +1,7 @@
 //! Tables and JSON for standard output.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
+use jiff::Timestamp;
 use train::{Evaluation, Summary};
 
 use crate::night::Judged;
@@ -8,9 +9,15 @@ use crate::night::Judged;
 /// A table in the house style: a rule under the head, none elsewhere.
 pub(super) fn table(head: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let style = presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none());
+    table.load_style(style).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(head.iter().copied());
     table
+}
+
+/// A moment to the second, UTC.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// One line of JSON.

@@ -1,5 +1,7 @@
 //! Step 1: read what was pointed at, set bad rows aside, write down what was accepted.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use train::{Dataset, TimeAxis, read, snapshot::Snapshot};
@@ -99,7 +101,7 @@ impl SnapshotFacts {
             [(self.below_rating, "rated too low"), (self.duplicates, "repeated"), (self.bad, "refused and set aside")]
         {
             if count > 0 {
-                words += &format!("; {count} {what}");
+                write!(words, "; {count} {what}").expect("memory takes every write");
             }
         }
         words

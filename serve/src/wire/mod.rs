@@ -92,14 +92,16 @@ fn check_books(what: &str, ids: &[Id]) -> Result<Vec<BookId>, Refusal> {
     ids.iter().map(Id::book).collect::<Result<_, _>>().map_err(|refusal| Refusal::bad(format!("{what}: {refusal}")))
 }
 
-fn check_features(features: Vec<f32>) -> Result<Vec<f32>, Refusal> {
+/// Numbers of context as the records hold them, 32 bits wide.
+fn check_features(features: &[f64]) -> Result<Vec<f32>, Refusal> {
     if features.len() > MAX_FEATURES {
         let words = format!("features: expected at most {MAX_FEATURES} numbers, found {}", features.len());
         return Err(Refusal::bad(words));
     }
-    match features.iter().position(|value| !value.is_finite()) {
+    let narrow: Vec<f32> = features.iter().map(|value| *value as f32).collect();
+    match narrow.iter().position(|value| !value.is_finite()) {
         Some(place) => Err(Refusal::bad(format!("features: number {place} is out of range for 32 bits"))),
-        None => Ok(features),
+        None => Ok(narrow),
     }
 }
 

@@ -31,7 +31,7 @@ struct Instance {
     history: Option<Vec<Id>>,
     exclude: Option<Vec<Id>>,
     include_seen: Option<bool>,
-    features: Option<Vec<f32>>,
+    features: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(crate) fn decode(body: &[u8]) -> Result<Vec<Ask>, Refusal> {
 fn instance(json: &str) -> Result<(Shape, Ask), Refusal> {
     match json.as_bytes().first() {
         Some(b'[') => {
-            let features = check_features(json::parse(json.as_bytes())?)?;
+            let features = check_features(&json::parse::<Vec<f64>>(json.as_bytes())?)?;
             Ok((Shape::Features, Ask { k: DEFAULT_K, features, ..Ask::default() }))
         }
         Some(b'{') => {
@@ -94,7 +94,7 @@ fn instance(json: &str) -> Result<(Shape, Ask), Refusal> {
                 history: check_books("history", &found.history.unwrap_or_default())?,
                 exclude: check_books("exclude", &found.exclude.unwrap_or_default())?,
                 include_seen: found.include_seen.unwrap_or(false),
-                features: check_features(found.features.unwrap_or_default())?,
+                features: check_features(&found.features.unwrap_or_default())?,
             };
             match (&ask.reader, &ask.book) {
                 (None, Some(_)) => Ok((Shape::Book, ask)),

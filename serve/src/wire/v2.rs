@@ -208,11 +208,11 @@ fn asks(inputs: &BTreeMap<&'static str, Input<'_>>) -> Result<Vec<Ask>, Refusal>
         let width = elements.len().checked_div(n).unwrap_or(0);
         for (index, ask) in asks.iter_mut().enumerate() {
             let numbers = elements[index * width..(index + 1) * width].iter().map(|element| match element {
-                Element::Float(number) => *number as f32,
-                Element::Integer(number) => *number as f32,
-                Element::Text(_) => f32::NAN,
+                Element::Float(number) => *number,
+                Element::Integer(number) => *number as f64,
+                Element::Text(_) => f64::NAN,
             });
-            ask.features = check_features(numbers.collect())?;
+            ask.features = check_features(&numbers.collect::<Vec<f64>>())?;
         }
     }
     Ok(asks)
