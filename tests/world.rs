@@ -6,18 +6,21 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-/// The `bookloop` binary built beside this test.
+/// The `bookloop` binary: the one that `BOOKLOOP_TEST_BINARY` names, else the one built beside this test.
 ///
 /// Panics with the command that builds it when it is missing.
 pub fn bookloop() -> Command {
-    let mut folder = std::env::current_exe().expect("a running test has a path");
-    folder.pop(); // deps/
-    folder.pop(); // the profile's folder
-    let binary = folder.join("bookloop");
+    let binary = std::env::var_os("BOOKLOOP_TEST_BINARY").map_or_else(beside_this_test, PathBuf::from);
     assert!(binary.exists(), "{} is missing: run cargo build --bin bookloop first", binary.display());
     let mut command = Command::new(binary);
     command.env("HOSTNAME", "test");
     command
+}
+
+fn beside_this_test() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.ancestors().nth(2).expect("tests lie in a folder of their profile's folder");
+    profile.join("bookloop")
 }
 
 /// Runs the binary with arguments separated by spaces, in a folder.
