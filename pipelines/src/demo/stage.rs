@@ -177,7 +177,10 @@ impl Stage {
         let mut days_after = 0;
         for number in 0..LIVE_DAYS {
             if self.options.shift && number == shop::SHIFT_DAY {
-                let what = "readers turn to other genres, and new books appear; nobody tells the loop";
+                let what = match self.options.data {
+                    Some(_) => "most readers turn to other books; nobody tells the loop",
+                    None => "readers turn to other genres, and new books appear; nobody tells the loop",
+                };
                 chronicler.tell(shop::live_day(number), MomentKind::World, what.to_owned());
             }
             let Some(day) = self.readers.next_day() else { break };
