@@ -40,9 +40,9 @@ fn killed_at_any_moment_the_registry_is_sound_and_the_next_run_succeeds() {
         let end = child.wait().unwrap();
         assert!(end.success() || end.signal().is_some(), "a run ended by itself with {end}");
         if end.success() {
-            finished += 1
+            finished += 1;
         } else {
-            killed += 1
+            killed += 1;
         }
         let verified = run(folder.path(), &format!("models verify --json --store {store} --tenant acme-books"));
         assert_eq!(
