@@ -1,9 +1,6 @@
 //! The README's main path on the real data sets: train, approve, promote, serve, ask.
 
-use bookloop_tests::{Predictor, data, run};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use bookloop_tests::{Predictor, data, http, predict, run};
 use serde_json::Value;
 
 /// Trains on `interactions`, takes the version to production and asks for a reader's list over HTTP.
@@ -21,23 +18,16 @@ fn first_list(interactions: &str, items: Option<&str>, reader: &str) -> Value {
         assert!(run(folder.path(), &command).status.success(), "{decision}");
     }
     let predictor = Predictor::start(&place);
-    let url = &predictor.url;
-    let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":5}}]}}");
-    let answer = tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let client = http();
         for _ in 0..200 {
-            let request =
-                Request::post(format!("{url}/v1/models/recommender:predict")).body(Full::from(body.clone())).unwrap();
-            let response = client.request(request).await.unwrap();
-            if response.status().is_success() {
-                let bytes = response.into_body().collect().await.unwrap().to_bytes();
-                return serde_json::from_slice::<Value>(&bytes).unwrap();
+            if let Ok(list) = predict(&client, &predictor.url, reader, 5).await {
+                return list;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         panic!("the predictor never became ready");
-    });
-    answer["predictions"][0].clone()
+    })
 }
 
 #[test]

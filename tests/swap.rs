@@ -5,32 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bookloop_tests::{Predictor, data, run};
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use bookloop_tests::{Http, Predictor, data, http, predict, run};
+use jiff::Timestamp;
 use models::{
     Alias, Registry, Store, Version,
     registry::{Intent, Op},
 };
 
-type Http = Client<HttpConnector, Full<Bytes>>;
-
+/// The version that answers a reader with ten books.
 async fn ask(client: &Http, url: &str, reader: usize) -> Result<String, String> {
-    let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":10}}]}}");
-    let request = Request::post(format!("{url}/v1/models/recommender:predict")).body(Full::from(body)).unwrap();
-    let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-    if !status.is_success() {
-        return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
-    }
-    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(answer["predictions"][0]["recommendations"].as_array().unwrap().len(), 10);
-    Ok(answer["predictions"][0]["model_version"].as_str().unwrap().to_owned())
+    let answer = predict(client, url, &reader.to_string(), 10).await?;
+    assert_eq!(answer["recommendations"].as_array().unwrap().len(), 10);
+    Ok(answer["model_version"].as_str().unwrap().to_owned())
 }
 
 #[test]
@@ -57,14 +43,14 @@ async fn swaps(store: &str) {
     let (name, version) = ("recommender".parse().unwrap(), |n: u64| Version::try_from(n as u32).unwrap());
     let root = Store::open(store).unwrap().tenant(&"acme-books".parse().unwrap());
     let registry = Registry::open(root).await.unwrap();
-    let intent = |reason: String| Intent::new("test", reason, jiff_now());
+    let intent = |reason: String| Intent::new("test", reason, Timestamp::now());
     for n in [1, 2] {
         let op = Op::Approve { name: Clone::clone(&name), version: version(n) };
         registry.commit(&intent("fit".into()), |_| Ok(vec![op.clone()])).await.unwrap();
     }
     registry.promote(&name, version(1), None, &intent("first".into())).await.unwrap();
     let predictor = Predictor::start(&format!("--store {store} --tenant acme-books"));
-    let client: Http = Client::builder(TokioExecutor::new()).build_http();
+    let client = http();
     for _ in 0..200 {
         if ask(&client, &predictor.url, 1).await.is_ok() {
             break;
@@ -111,8 +97,4 @@ async fn swaps(store: &str) {
     assert_eq!(counts.keys().map(String::as_str).collect::<Vec<_>>(), ["1", "2"], "only versions that were live");
     assert_eq!(counts.values().sum::<u64>(), SECONDS * RATE);
     assert_eq!(registry.state().models[&name].aliases[&Alias::production()], version(1));
-}
-
-fn jiff_now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
 }

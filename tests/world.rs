@@ -6,6 +6,14 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, body::Bytes};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
 /// The `bookloop` binary: the one that `BOOKLOOP_TEST_BINARY` names, else the one built beside this test.
 ///
 /// Panics with the command that builds it when it is missing.
@@ -57,6 +65,29 @@ impl Drop for Predictor {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A client that keeps its connections.
+pub type Http = Client<HttpConnector, Full<Bytes>>;
+
+/// A fresh [`Http`] client.
+pub fn http() -> Http {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// The `k` books for a reader, as the predictor tells them under V1, or what went wrong.
+pub async fn predict(client: &Http, url: &str, reader: &str, k: u32) -> Result<Value, String> {
+    let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":{k}}}]}}");
+    let request = Request::post(format!("{url}/v1/models/recommender:predict")).body(Full::from(body));
+    let request = request.expect("the predictor's address is a URL");
+    let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    if !status.is_success() {
+        return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
+    }
+    let mut answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+    Ok(answer["predictions"][0].take())
 }
 
 /// The real data sets, beside the project.
