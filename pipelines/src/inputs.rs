@@ -7,10 +7,13 @@ use train::read::Input;
 
 use crate::exit;
 
-/// Opens every readable file at `place`: a path, a `file://` URL, or the URL of a store's object or folder.
+/// Files that are opened when their turn comes.
+pub type Files = Box<dyn Iterator<Item = Result<Input, train::Error>> + Send>;
+
+/// Every readable file at `place`: a path, a `file://` URL, or the URL of a store's object or folder.
 ///
-/// Files are opened one at a time, in the order of their names.
-pub async fn open(place: &str) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+/// In the order of their names. Local files are opened one at a time; the objects of a store are fetched at once.
+pub async fn open(place: &str) -> anyhow::Result<Files> {
     match url::Url::parse(place) {
         Ok(url) if url.scheme() == "file" => {
             let path = url
@@ -23,20 +26,20 @@ pub async fn open(place: &str) -> anyhow::Result<Vec<Result<Input, train::Error>
     }
 }
 
-fn local(path: &Path) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+fn local(path: &Path) -> anyhow::Result<Files> {
     if !path.exists() {
         return Err(exit::coded(exit::BAD_INPUT, format!("{}: no such file or folder", path.display())));
     }
-    Ok(train::read::local(path)?.collect())
+    Ok(Box::new(train::read::local(path)?))
 }
 
-async fn from_store(url: &str) -> anyhow::Result<Vec<Result<Input, train::Error>>> {
+async fn from_store(url: &str) -> anyhow::Result<Files> {
     let unsplit = url.trim_end_matches('/');
     let parts = unsplit.rsplit_once('/').filter(|(folder, _)| !folder.ends_with('/'));
     if let Some((folder, file)) = parts
         && let Some(bytes) = Store::open(folder)?.get(file).await?
     {
-        return Ok(vec![Ok(Input::new(unsplit, std::io::Cursor::new(bytes)))]);
+        return Ok(Box::new(std::iter::once(Ok(Input::new(unsplit, std::io::Cursor::new(bytes))))));
     }
     let store = Store::open(unsplit)?;
     let mut inputs = Vec::new();
@@ -48,5 +51,5 @@ async fn from_store(url: &str) -> anyhow::Result<Vec<Result<Input, train::Error>
     if inputs.is_empty() {
         return Err(exit::coded(exit::BAD_INPUT, format!("{url}: no readable file")));
     }
-    Ok(inputs)
+    Ok(Box::new(inputs.into_iter()))
 }

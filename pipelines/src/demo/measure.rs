@@ -26,14 +26,14 @@ impl Stage {
         let Some(seen_to) = new.manifest.data.to else { return Ok(None) };
         let mut files = Vec::new();
         for place in &self.interactions {
-            files.extend(inputs::open(place).await?);
+            files.push(inputs::open(place).await?);
         }
         let options = read::Options::at(jiff::Timestamp::now());
         let items = inputs::open(&self.items).await?;
         let seed = self.options.seed;
         let (before, after, difference) = tokio::task::block_in_place(|| {
             let books = read::read_items(items, &options)?.books;
-            let dataset = read::read_interactions(files, books, &options)?.dataset;
+            let dataset = read::read_interactions(files.into_iter().flatten(), books, &options)?.dataset;
             let split = split::at_time(&dataset, seen_to.as_millisecond() + 1)?;
             let before = evaluate(&old.artifact, &split, AT);
             let after = evaluate(&new.artifact, &split, AT);

@@ -51,9 +51,9 @@ impl Night {
         let (books, bad_items) = items.map_or_else(Default::default, |items| (items.books, items.bad));
         let mut files = Vec::new();
         for place in &self.interactions {
-            files.extend(inputs::open(place).await?);
+            files.push(inputs::open(place).await?);
         }
-        let read = heavy(|| read::read_interactions(files, books, &options))?;
+        let read = heavy(|| read::read_interactions(files.into_iter().flatten(), books, &options))?;
         let dataset = &read.dataset;
         let clock = |at: Option<i64>| {
             at.filter(|_| dataset.axis() == TimeAxis::Clock).and_then(|at| Timestamp::from_millisecond(at).ok())
