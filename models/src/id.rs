@@ -178,6 +178,8 @@ pub struct Version(u32);
 impl Version {
     /// The first version of every model.
     pub const FIRST: Self = Self(1);
+    /// Above every version that will ever be.
+    pub const MAX: Self = Self(u32::MAX);
 
     /// The number.
     pub fn get(self) -> u32 {

@@ -211,6 +211,22 @@ pub mod key {
         format!("{LOG}/{id:020}.json")
     }
 
+    /// The folder of folded states.
+    pub const CHECKPOINTS: &str = "checkpoints";
+    /// Where the newest checkpoint was when this was written.
+    pub const LAST_CHECKPOINT: &str = "checkpoints/_last";
+
+    /// The folded state after one entry of the log.
+    pub fn checkpoint(id: u64) -> String {
+        format!("{CHECKPOINTS}/{id:020}.json")
+    }
+
+    /// The number that names an entry or checkpoint; `None` for other keys.
+    pub fn number(key: &str) -> Option<u64> {
+        let digits = key.rsplit('/').next()?.strip_suffix(".json")?;
+        (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+    }
+
     /// Immutable bytes, by their sha256 in hex.
     pub fn blob(sha256: &str) -> String {
         format!("blobs/sha256/{}/{sha256}", &sha256[..2.min(sha256.len())])

@@ -45,9 +45,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<registry::Error>() {
         return match error {
-            registry::Error::Conflict { .. } | registry::Error::Refused(_) | registry::Error::Busy { .. } => {
-                Some(CONFLICT)
-            }
+            registry::Error::Conflict { .. }
+            | registry::Error::Refused(_)
+            | registry::Error::Fenced { .. }
+            | registry::Error::Busy { .. } => Some(CONFLICT),
             registry::Error::NotFound(_) => Some(BAD_INPUT),
             registry::Error::Corrupt { .. } | registry::Error::Unsupported { .. } | registry::Error::Format { .. } => {
                 Some(INTEGRITY)

@@ -53,10 +53,8 @@ mod tests {
     /// Versions 1 to 3, of which `revoked` is; aliases as given.
     fn model(production: u32, staging: u32, revoked: u32, canary: Option<u32>) -> ModelState {
         let state = |number: u32| VersionState {
-            manifest_sha256: String::new(),
             status: if number == revoked { Status::Revoked } else { Status::Active },
-            registered_at: jiff::Timestamp::UNIX_EPOCH,
-            approval: None,
+            ..VersionState::new("", jiff::Timestamp::UNIX_EPOCH, "night")
         };
         let canary = canary.map(|at| Canary { version: version(at), weight_bp: 1000, salt: Salt::new([0; 32]) });
         ModelState {

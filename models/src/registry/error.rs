@@ -21,6 +21,14 @@ pub enum Error {
     /// There is no such thing.
     #[error("not found: {0}")]
     NotFound(String),
+    /// A fence was set since this writer opened the registry: another place or process has taken over. Start again.
+    #[error("fenced: this writer opened the registry at epoch {opened}, which is now {now}")]
+    Fenced {
+        /// Epoch when it was opened.
+        opened: u64,
+        /// Epoch now.
+        now: u64,
+    },
     /// Other writers won every attempt. Try again later.
     #[error("gave up after losing {attempts} races for the next log entry")]
     Busy {
@@ -61,4 +69,11 @@ pub enum Error {
     /// The store failed. When it was a write, repeating is safe.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl Error {
+    /// Whether stored bytes are at fault, not the caller or the connection.
+    pub fn is_integrity(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Unsupported { .. } | Self::Format { .. })
+    }
 }

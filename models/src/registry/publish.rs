@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, Intent, Op, Receipt, Registry};
+use super::{Error, Intent, Op, Receipt, Registry, Status, objects};
 use crate::{
     artifact::Artifact,
     digest, format,
     id::{ModelName, Version},
     manifest::{FileRef, MODEL_FILE, Manifest},
-    store::{Created, key},
+    store::key,
 };
 
 /// A version that is about to be registered.
@@ -54,16 +54,21 @@ impl Registry {
         for (path, bytes) in files {
             let sha256 = digest::sha256(&bytes);
             manifest.files.push(FileRef { path, sha256: sha256.clone(), bytes: bytes.len() as u64 });
-            self.upload(&key::blob(&sha256), bytes).await?;
+            objects::create(&self.store, &key::blob(&sha256), &bytes).await?;
         }
         let bytes = Bytes::from(serde_json::to_vec_pretty(&manifest).expect("a manifest has no maps with odd keys"));
         let manifest_sha256 = digest::sha256(&bytes);
         let name = manifest.name.clone();
-        self.upload(&key::manifest(&name, &manifest_sha256), bytes).await?;
+        objects::create(&self.store, &key::manifest(&name, &manifest_sha256), &bytes).await?;
         let receipt = self
             .commit(intent, |state| {
                 let version = state.models.get(&name).map_or(Version::FIRST, super::ModelState::next_version);
-                Ok(vec![Op::Register { name: name.clone(), version, manifest_sha256: manifest_sha256.clone() }])
+                Ok(vec![Op::Register {
+                    name: name.clone(),
+                    version,
+                    manifest_sha256: manifest_sha256.clone(),
+                    signature_sha256: None,
+                }])
             })
             .await?;
         let registered = receipt.entry.ops.iter().find_map(|op| match op {
@@ -76,24 +81,11 @@ impl Registry {
         Ok(Published { version, receipt })
     }
 
-    /// Creates an immutable object; one that exists must hold the same bytes.
-    async fn upload(&self, object: &str, bytes: Bytes) -> Result<(), Error> {
-        if self.store.create(object, bytes.clone()).await? == Created::New {
-            return Ok(());
-        }
-        let found = self.store.get(object).await?;
-        if found.as_ref() == Some(&bytes) {
-            return Ok(());
-        }
-        let found = found.map_or_else(|| "nothing".into(), |found| digest::sha256(&found));
-        Err(Error::Corrupt { object: object.into(), expected: digest::sha256(&bytes), found })
-    }
-
     /// A version's manifest, checked against the log.
     pub async fn manifest(&self, name: &ModelName, version: Version) -> Result<Manifest, Error> {
         let sha256 = self.state().model(name)?.version(name, version)?.manifest_sha256.clone();
         let object = key::manifest(name, &sha256);
-        let bytes = self.checked(&object, &sha256).await?;
+        let bytes = objects::checked(&self.store, &object, &sha256).await?;
         serde_json::from_slice(&bytes).map_err(|error| Error::Corrupt {
             object,
             expected: "a manifest".into(),
@@ -105,8 +97,9 @@ impl Registry {
     ///
     /// Revoked versions are refused. Works from the last folded state: call [`Registry::refresh`] for the newest.
     pub async fn load(&self, name: &ModelName, version: Version) -> Result<Loaded, Error> {
-        if self.state().model(name)?.version(name, version)?.status == super::Status::Revoked {
-            return Err(Error::Refused(format!("version {version} of {name} is revoked")));
+        let status = self.state().model(name)?.version(name, version)?.status;
+        if matches!(status, Status::Revoked | Status::Tombstoned | Status::Purged) {
+            return Err(Error::Refused(format!("version {version} of {name} is {}", status.as_str())));
         }
         let manifest = self.manifest(name, version).await?;
         let file = manifest.file(MODEL_FILE).ok_or_else(|| Error::Corrupt {
@@ -114,19 +107,11 @@ impl Registry {
             expected: MODEL_FILE.into(),
             found: "no such file".into(),
         })?;
-        let bytes = self.checked(&key::blob(&file.sha256), &file.sha256).await?;
+        let bytes = objects::checked(&self.store, &key::blob(&file.sha256), &file.sha256).await?;
         let artifact = tokio::task::spawn_blocking(move || format::decode(&bytes))
             .await
             .expect("decoding returns errors instead of panicking")
             .map_err(|source| Error::Format { name: name.to_string(), version: version.to_string(), source })?;
         Ok(Loaded { version, manifest: Arc::new(manifest), artifact: Arc::new(artifact) })
-    }
-
-    /// An object's bytes, if they have the digest they should have.
-    pub(super) async fn checked(&self, object: &str, sha256: &str) -> Result<Bytes, Error> {
-        let corrupt = |found: String| Error::Corrupt { object: object.into(), expected: sha256.into(), found };
-        let bytes = self.store.get(object).await?.ok_or_else(|| corrupt("nothing".into()))?;
-        let found = digest::sha256(&bytes);
-        if found == sha256 { Ok(bytes) } else { Err(corrupt(found)) }
     }
 }

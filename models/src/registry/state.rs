@@ -1,35 +1,44 @@
-//! What the log adds up to, and the rules a commit must keep. No I/O: the same fold runs in writers, readers and tests.
+//! What the log adds up to. No I/O: the same fold runs in writers, readers and tests.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{
     error::Error,
-    log::{Entry, Op, Status},
+    log::{Entry, PIN, Status},
+    recent::Recent,
+    rules::Change,
 };
 use crate::{
     id::{Alias, ModelName, Version},
-    split::{Salt, WHOLE_BP},
+    split::Salt,
 };
 
 /// Everything the registry knows after some log entry.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// Digest of `registry.json`, which tells registries apart; empty where nothing was ever written.
+    pub genesis_sha256: String,
     /// Id of the last folded entry; 0 for an empty log.
     pub last_id: u64,
-    /// Digest of that entry's bytes.
+    /// Digest of that entry's bytes; the genesis digest for an empty log.
     pub last_sha256: String,
+    /// Rises with every fence.
+    pub epoch: u64,
+    /// The first entry with an op this build does not know. It may be read past, not written after.
+    pub beyond_us: Option<u64>,
     /// Models by name.
     pub models: BTreeMap<ModelName, ModelState>,
-    /// Entry by idempotency key.
-    pub(super) keys: BTreeMap<String, u64>,
-    /// Retrains asked for, by trigger id.
-    pub triggers: BTreeMap<String, TriggerRecord>,
+    /// Idempotency keys of the newest entries.
+    pub(super) keys: Recent<()>,
+    /// Retrains asked for in the newest entries, by trigger id.
+    pub triggers: Recent<TriggerRecord>,
 }
 
 /// One registered model.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelState {
     /// Versions, ascending, without gaps from 1.
     pub versions: BTreeMap<Version, VersionState>,
@@ -40,20 +49,48 @@ pub struct ModelState {
 }
 
 /// One version's standing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VersionState {
     /// Digest of its manifest.
     pub manifest_sha256: String,
+    /// Digests of its signature bundles, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<String>,
     /// Whether it may be served.
     pub status: Status,
     /// When it was registered.
     pub registered_at: Timestamp,
+    /// By whom.
+    pub registered_by: String,
     /// Who found it fit for production, if anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// Notes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// When its files were marked for deletion, while they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tombstoned_at: Option<Timestamp>,
+}
+
+impl VersionState {
+    /// A version as it stands right after its registration, unsigned.
+    pub fn new(manifest_sha256: &str, at: Timestamp, by: &str) -> Self {
+        Self {
+            manifest_sha256: manifest_sha256.into(),
+            signatures: Vec::new(),
+            status: Status::Active,
+            registered_at: at,
+            registered_by: by.into(),
+            approval: None,
+            tags: BTreeMap::new(),
+            tombstoned_at: None,
+        }
+    }
 }
 
 /// A person's word for a version.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
     /// Who.
     pub actor: String,
@@ -64,7 +101,7 @@ pub struct Approval {
 }
 
 /// A version that part of the readers meets.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Canary {
     /// Which.
     pub version: Version,
@@ -75,7 +112,7 @@ pub struct Canary {
 }
 
 /// A retrain that was asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TriggerRecord {
     /// The Workflow or run that does it.
     pub workflow: String,
@@ -84,6 +121,11 @@ pub struct TriggerRecord {
 }
 
 impl State {
+    /// The state of a registry in which nothing was committed yet.
+    pub fn empty(genesis_sha256: &str) -> Self {
+        Self { genesis_sha256: genesis_sha256.into(), last_sha256: genesis_sha256.into(), ..Self::default() }
+    }
+
     /// A model's state, or the error that says there is none.
     pub fn model(&self, name: &ModelName) -> Result<&ModelState, Error> {
         self.models.get(name).ok_or_else(|| {
@@ -92,109 +134,16 @@ impl State {
         })
     }
 
-    /// The state after `entry`, whose stored bytes have the digest `sha256`. All ops hold or none is applied.
-    pub fn after(&self, entry: &Entry, sha256: String) -> Result<Self, Error> {
-        let mut next = self.clone();
-        for op in &entry.ops {
-            next.apply(op, entry)?;
-        }
-        if let Some(key) = &entry.idempotency_key {
-            next.keys.insert(key.clone(), entry.id);
-        }
-        next.last_id = entry.id;
-        next.last_sha256 = sha256;
-        Ok(next)
-    }
-
-    fn apply(&mut self, op: &Op, entry: &Entry) -> Result<(), Error> {
-        match op {
-            Op::Register { name, version, manifest_sha256 } => {
-                let model = self.models.entry(name.clone()).or_default();
-                let next = model.next_version();
-                expect_equal(format!("next version of {name}"), version, &next)?;
-                let (manifest_sha256, registered_at) = (manifest_sha256.clone(), entry.at);
-                let fresh = VersionState { manifest_sha256, status: Status::Active, registered_at, approval: None };
-                model.versions.insert(*version, fresh);
-            }
-            Op::Approve { name, version } => {
-                let (actor, reason) = (entry.actor.clone(), entry.reason.clone());
-                let found = self.version_mut(name, *version)?;
-                if found.status != Status::Active {
-                    return Err(Error::Refused(format!("version {version} of {name} is {:?}", found.status)));
-                }
-                found.approval = Some(Approval { actor, reason, at: entry.at });
-            }
-            Op::AliasSet { name, alias, expect, to } => {
-                let approved = {
-                    let target = self.version_mut(name, *to)?;
-                    if target.status != Status::Active {
-                        return Err(Error::Refused(format!("version {to} of {name} is {:?}", target.status)));
-                    }
-                    target.approval.is_some()
-                };
-                if *alias == Alias::production() && !approved {
-                    return Err(Error::Refused(format!(
-                        "version {to} of {name} is not approved; `models approve` records who and why"
-                    )));
-                }
-                let model = self.model_mut(name)?;
-                model.expect_alias(name, alias, *expect)?;
-                model.aliases.insert(alias.clone(), *to);
-            }
-            Op::AliasDelete { name, alias, expect } => {
-                let model = self.model_mut(name)?;
-                model.expect_alias(name, alias, Some(*expect))?;
-                model.aliases.remove(alias);
-            }
-            Op::Status { name, version, status } => {
-                self.version_mut(name, *version)?.status = *status;
-                if *status != Status::Active {
-                    let model = self.model_mut(name)?;
-                    if let Some((alias, _)) = model.aliases.iter().find(|(_, pointed)| *pointed == version) {
-                        return Err(Error::Refused(format!(
-                            "version {version} of {name} is pointed at by {alias}; move the alias first"
-                        )));
-                    }
-                    if model.canary.is_some_and(|canary| canary.version == *version) {
-                        model.canary = None;
-                    }
-                }
-            }
-            Op::Canary { name, version, weight_bp, salt } => {
-                if *weight_bp > WHOLE_BP {
-                    return Err(Error::Refused(format!("canary weight {weight_bp} is above {WHOLE_BP} basis points")));
-                }
-                if self.version_mut(name, *version)?.status != Status::Active {
-                    return Err(Error::Refused(format!("version {version} of {name} is not active")));
-                }
-                let model = self.model_mut(name)?;
-                let trial = Canary { version: *version, weight_bp: *weight_bp, salt: *salt };
-                model.canary = (*weight_bp > 0).then_some(trial);
-            }
-            Op::Trigger { name, trigger_id, workflow, .. } => {
-                if let Some(earlier) = self.triggers.get(trigger_id) {
-                    return Err(Error::Conflict {
-                        what: format!("trigger {trigger_id} of {name}"),
-                        expected: "not yet recorded".into(),
-                        found: earlier.workflow.clone(),
-                    });
-                }
-                let record = TriggerRecord { workflow: workflow.clone(), at: entry.at };
-                self.triggers.insert(trigger_id.clone(), record);
-            }
-        }
+    /// Moves to the state after `entry`, whose stored bytes have the digest `sha256`. All ops hold or none is applied.
+    pub fn advance(&mut self, entry: &Entry, sha256: String) -> Result<(), Error> {
+        let change = Change::of(self, entry)?;
+        change.apply(self, sha256);
         Ok(())
     }
 
-    fn model_mut(&mut self, name: &ModelName) -> Result<&mut ModelState, Error> {
-        self.model(name)?;
-        Ok(self.models.get_mut(name).expect("it was just found"))
-    }
-
-    fn version_mut(&mut self, name: &ModelName, version: Version) -> Result<&mut VersionState, Error> {
-        let model = self.model_mut(name)?;
-        model.version(name, version)?;
-        Ok(model.versions.get_mut(&version).expect("it was just found"))
+    /// Whether `entry` may follow: right place, unbroken chain, current epoch, rules kept.
+    pub fn accepts(&self, entry: &Entry) -> Result<(), Error> {
+        Change::of(self, entry).map(drop)
     }
 }
 
@@ -212,16 +161,15 @@ impl ModelState {
         })
     }
 
-    fn expect_alias(&self, name: &ModelName, alias: &Alias, expect: Option<Version>) -> Result<(), Error> {
-        let show = |version: Option<Version>| version.map_or_else(|| "unset".to_owned(), |version| version.to_string());
-        let found = self.aliases.get(alias).copied();
-        expect_equal(format!("alias {alias} of {name}"), &show(expect), &show(found))
+    /// The aliases that point at a version, in order.
+    pub fn aliases_of(&self, version: Version) -> impl Iterator<Item = &Alias> {
+        self.aliases.iter().filter(move |(_, to)| **to == version).map(|(alias, _)| alias)
     }
-}
 
-fn expect_equal<T: PartialEq + std::fmt::Display>(what: String, expected: &T, found: &T) -> Result<(), Error> {
-    if expected == found {
-        return Ok(());
+    /// Whether a version is needed: pointed at, on trial, or pinned.
+    pub fn is_held(&self, version: Version) -> bool {
+        self.aliases_of(version).next().is_some()
+            || self.canary.is_some_and(|canary| canary.version == version)
+            || self.versions.get(&version).is_some_and(|standing| standing.tags.contains_key(PIN))
     }
-    Err(Error::Conflict { what, expected: expected.to_string(), found: found.to_string() })
 }

@@ -140,7 +140,7 @@ async fn the_registry_keeps_its_contract_on_disk() {
     contract(on_disk(&folder).tenant(&"acme-books".parse().unwrap())).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_registry_keeps_its_contract_when_the_store_fails_and_lies() {
     for seed in 0..12 {
         let inner = Store::open(&format!("memory://registry-faults-{seed}")).unwrap().backend();
@@ -220,7 +220,7 @@ async fn exactly_one_of_two_rival_promotions_wins() {
 }
 
 /// Every byte of every object of a small registry, flipped one at a time: seen by `verify`, and refused by `load`.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn any_flipped_byte_is_detected() {
     let url = "memory://registry-flips";
     let store = Store::open(url).unwrap();
@@ -231,23 +231,19 @@ async fn any_flipped_byte_is_detected() {
     assert!(Registry::verify(store.clone()).await.unwrap().problems.is_empty());
     let mut flipped = 0;
     for object in store.list("").await.unwrap() {
-        let last_entry = object.key == key::log(2);
         let original = store.get(&object.key).await.unwrap().unwrap();
         for place in 0..original.len() {
             let mut changed = original.to_vec();
             changed[place] ^= 0x04;
             store.put(&object.key, changed.into()).await.unwrap();
-            // Nothing follows the newest entry or the marker yet, so a flip there that still reads as a valid
-            // commit can only be seen once a further entry names its digest.
-            if !last_entry && object.key != key::REGISTRY {
-                let problems = Registry::verify(store.clone()).await.unwrap().problems;
-                assert!(!problems.is_empty(), "{} byte {place}", object.key);
-                flipped += 1;
-            }
-            if object.key.starts_with("blobs/") || object.key.starts_with("models/") {
-                let reader = Registry::open(store.clone()).await.unwrap();
-                assert!(matches!(reader.load(&name(), version(1)).await, Err(Error::Corrupt { .. })));
-            }
+            let problems = Registry::verify(store.clone()).await.unwrap().problems;
+            assert!(!problems.is_empty(), "{} byte {place}", object.key);
+            flipped += 1;
+            let loaded = match Registry::open(store.clone()).await {
+                Ok(reader) => reader.load(&name(), version(1)).await.map(drop),
+                Err(error) => Err(error),
+            };
+            assert!(matches!(loaded, Err(Error::Corrupt { .. })), "{} byte {place}", object.key);
         }
         store.put(&object.key, original).await.unwrap();
     }
@@ -260,12 +256,15 @@ async fn a_reader_stays_on_its_last_good_state_when_the_log_breaks() {
     let registry = Registry::open(store.clone()).await.unwrap();
     registry.publish(draft("Emma"), &intent("nightly")).await.unwrap();
     let reader = Registry::open(store.clone()).await.unwrap();
-    store.create(&key::log(2), "{\"format\":1}".into()).await.unwrap();
+    let whole = store.get(&key::log(1)).await.unwrap().unwrap();
+    store.create(&key::log(2), whole.slice(..whole.len() - 1)).await.unwrap();
     assert!(matches!(reader.refresh().await, Err(Error::Corrupt { .. })));
     assert_eq!(reader.state().last_id, 1);
     assert!(matches!(registry.publish(draft("Dune"), &intent("no")).await, Err(Error::Corrupt { .. })));
     // A future format is told apart from damage.
-    store.put(&key::log(2), "{\"format\":2,\"new\":true}".into()).await.unwrap();
+    let body = r#"{"format":2,"new":true}"#;
+    let future = format!(r#"{{"body":{body},"sha256":"{}"}}"#, models::digest::sha256(body.as_bytes()));
+    store.put(&key::log(2), future.into()).await.unwrap();
     assert!(matches!(reader.refresh().await, Err(Error::Unsupported { found: 2, .. })));
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ::models::{
     Alias, Registry, Version,
-    registry::{Intent, ModelState, Op, State, VersionState},
+    registry::{Intent, ModelState, Op, State},
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -143,11 +143,7 @@ impl Command {
 }
 
 fn aliases_of(model: &ModelState, version: Version) -> Vec<&str> {
-    model.aliases.iter().filter(|(_, to)| **to == version).map(|(alias, _)| alias.as_str()).collect()
-}
-
-fn status(standing: &VersionState) -> String {
-    format!("{:?}", standing.status).to_lowercase()
+    model.aliases_of(version).map(Alias::as_str).collect()
 }
 
 async fn list(place: &Place, shared: &Shared) -> anyhow::Result<()> {
@@ -162,7 +158,7 @@ async fn list(place: &Place, shared: &Shared) -> anyhow::Result<()> {
             let canary = model.canary.filter(|canary| canary.version == *version).map(|canary| canary.weight_bp);
             rows.push(json!({
                 "model": name, "version": version, "aliases": aliases_of(model, *version),
-                "status": status(standing), "approved_by": standing.approval.as_ref().map(|by| &by.actor),
+                "status": standing.status.as_str(), "approved_by": standing.approval.as_ref().map(|by| &by.actor),
                 "algorithm": manifest.algorithm, "metrics": metrics, "canary_bp": canary,
                 "registered_at": standing.registered_at, "trigger": manifest.trigger.kind,
             }));
@@ -209,7 +205,7 @@ impl Show {
         let manifest = registry.manifest(&place.model, version).await?;
         if shared.json {
             print::json(&json!({
-                "version": version, "aliases": aliases_of(model, version), "status": status(standing),
+                "version": version, "aliases": aliases_of(model, version), "status": standing.status.as_str(),
                 "approved_by": standing.approval.as_ref().map(|by| &by.actor), "manifest": manifest,
             }));
             return Ok(());
@@ -219,7 +215,7 @@ impl Show {
             table.add_row([what.to_owned(), value]);
         };
         row("aliases", aliases_of(model, version).join(", "));
-        row("status", status(standing));
+        row("status", standing.status.as_str());
         if let Some(by) = &standing.approval {
             row("approved", format!("{} at {}: {}", by.actor, print::moment(by.at), by.reason));
         }
@@ -262,7 +258,7 @@ async fn log(place: &Place, shared: &Shared) -> anyhow::Result<()> {
     }
     let mut table = print::table(&["id", "at", "actor", "what", "why"]);
     for entry in entries {
-        let ops: Vec<String> = entry.ops.iter().map(in_words).collect();
+        let ops: Vec<String> = entry.ops.iter().map(ToString::to_string).collect();
         table.add_row([
             entry.id.to_string(),
             print::moment(entry.at),
@@ -273,23 +269,6 @@ async fn log(place: &Place, shared: &Shared) -> anyhow::Result<()> {
     }
     println!("{table}");
     Ok(())
-}
-
-/// One change, as a person would say it.
-pub(crate) fn in_words(op: &Op) -> String {
-    match op {
-        Op::Register { name, version, .. } => format!("{name}: version {version} registered"),
-        Op::Approve { name, version } => format!("{name}: version {version} approved"),
-        Op::AliasSet { name, alias, expect: Some(from), to } => format!("{name}: {alias} {from} -> {to}"),
-        Op::AliasSet { name, alias, expect: None, to } => format!("{name}: {alias} -> {to}"),
-        Op::AliasDelete { name, alias, expect } => format!("{name}: {alias} removed from {expect}"),
-        Op::Status { name, version, status } => format!("{name}: version {version} {status:?}").to_lowercase(),
-        Op::Canary { name, version, weight_bp: 0, .. } => format!("{name}: trial of version {version} ended"),
-        Op::Canary { name, version, weight_bp, .. } => {
-            format!("{name}: version {version} to {} % of readers", f64::from(*weight_bp) / 100.0)
-        }
-        Op::Trigger { name, kind, workflow, .. } => format!("{name}: {} retrain {workflow}", kind.as_str()),
-    }
 }
 
 async fn verify(place: &Place, shared: &Shared) -> anyhow::Result<()> {

@@ -102,7 +102,7 @@ async fn a_cause_is_recorded_once_with_its_run() {
     let again = trigger.fire(&request).await.unwrap();
     assert_eq!((again.workflow, again.repeated), (first.workflow.clone(), true));
     let state = registry.refresh().await.unwrap();
-    assert_eq!((state.triggers["d-1"].workflow.as_str(), state.last_id), (first.workflow.as_str(), 1));
+    assert_eq!((state.triggers.get("d-1").unwrap().workflow.as_str(), state.last_id), (first.workflow.as_str(), 1));
     let entry = registry.entries().await.unwrap().remove(0);
     assert_eq!((entry.actor.as_str(), entry.reason.as_str()), ("drift detector", "unknown books above 20 %"));
     assert_eq!(trigger.in_flight(&request.tenant).await.unwrap(), Some(first.workflow));

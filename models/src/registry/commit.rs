@@ -1,0 +1,180 @@
+//! Writing: one commit is the create-if-absent of the log's next number, decided by reading back whatever the store
+//! leaves in doubt.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{
+    Error, Op, Registry, State, checkpoint,
+    log::{Entry, FORMAT, link},
+    objects,
+};
+use crate::store::key;
+
+/// Races lost in a row before a writer gives up.
+const MAX_RACES: u32 = 256;
+/// The writer as entries name it.
+const WRITER: &str = concat!("bookloop/", env!("CARGO_PKG_VERSION"));
+
+/// Who commits, why and when.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Who decided: a person, or the name of the part that did.
+    pub actor: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The writer's clock.
+    pub at: Timestamp,
+    /// The change, ticket or review under which it was decided.
+    pub approval: Option<String>,
+    /// Set when the same decision may be sent twice.
+    pub idempotency_key: Option<String>,
+}
+
+impl Intent {
+    /// An intent without an approval and without an idempotency key.
+    pub fn new(actor: impl Into<String>, reason: impl Into<String>, at: Timestamp) -> Self {
+        Self { actor: actor.into(), reason: reason.into(), at, approval: None, idempotency_key: None }
+    }
+
+    /// The same intent, safe to send twice under `key` (for as long as [`super::recent::WINDOW`] entries).
+    #[must_use]
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// The same intent, decided under a ticket or review.
+    #[must_use]
+    pub fn under(mut self, approval: Option<String>) -> Self {
+        self.approval = approval;
+        self
+    }
+}
+
+/// What a commit did.
+#[derive(Debug, Clone)]
+pub struct Receipt {
+    /// The entry in the log, ours or the earlier one under the same idempotency key.
+    pub entry: Entry,
+    /// Whether it was there before.
+    pub repeated: bool,
+}
+
+impl Registry {
+    /// Commits what `plan` asks for, given the state it will be applied to.
+    ///
+    /// `plan` is called again with the newer state whenever another writer was first. Returns only when the entry is
+    /// known to be in the log; an error means that no entry of this call is, save for [`Error::Store`], after which
+    /// repeating under the same idempotency key is safe.
+    pub async fn commit(
+        &self,
+        intent: &Intent,
+        plan: impl Fn(&State) -> Result<Vec<Op>, Error>,
+    ) -> Result<Receipt, Error> {
+        for race in 0..MAX_RACES {
+            let state = self.refresh().await?;
+            if let Some(earlier) = intent.idempotency_key.as_ref().and_then(|key| state.keys.entry(key)) {
+                return Ok(Receipt { entry: self.entry(earlier).await?, repeated: true });
+            }
+            self.may_write(&state).await?;
+            if state.genesis_sha256.is_empty() {
+                self.found().await?;
+                continue;
+            }
+            let entry = Entry {
+                format: FORMAT,
+                id: state.last_id + 1,
+                prev_sha256: state.last_sha256.clone(),
+                writer: WRITER.into(),
+                epoch: self.epoch,
+                nonce: uuid::Uuid::new_v4().to_string(),
+                at: intent.at,
+                actor: intent.actor.clone(),
+                reason: intent.reason.clone(),
+                approval: intent.approval.clone(),
+                idempotency_key: intent.idempotency_key.clone(),
+                ops: plan(&state)?,
+            };
+            state.accepts(&entry)?;
+            drop(state);
+            let bytes = entry.encode();
+            if self.append(&entry, &bytes).await? {
+                self.absorb(&entry, &bytes).await;
+                self.keep_checkpoints().await;
+                return Ok(Receipt { entry, repeated: false });
+            }
+            let jitter = u64::from(entry.nonce.as_bytes()[0] ^ entry.nonce.as_bytes()[1]) % 16;
+            tokio::time::sleep(Duration::from_millis(u64::from(race.min(6)) * 4 + jitter)).await;
+        }
+        Err(Error::Busy { attempts: MAX_RACES })
+    }
+
+    /// Whether this process may write to this registry at all.
+    async fn may_write(&self, state: &State) -> Result<(), Error> {
+        if state.epoch != self.epoch {
+            return Err(Error::Fenced { opened: self.epoch, now: state.epoch });
+        }
+        if let Some(id) = state.beyond_us {
+            return Err(Error::Refused(format!(
+                "entry {id} has an op that this build does not know; it may read this registry, not write to it"
+            )));
+        }
+        self.writable.get_or_try_init(|| self.check_writable()).await.map(drop)
+    }
+
+    /// Sends one entry until the log shows whose it is: ours (`true`) or another writer's (`false`).
+    async fn append(&self, entry: &Entry, bytes: &Bytes) -> Result<bool, Error> {
+        let object = key::log(entry.id);
+        let Some(found) = objects::settle(&self.store, &object, bytes).await? else { return Ok(true) };
+        let found = match Entry::decode(entry.id, &found) {
+            Ok(found) => Some(found),
+            // Damaged on its way, it may be whole when read again: only a whole entry tells whose it is.
+            Err(_) => objects::read(&self.store, &object, |found| Entry::decode(entry.id, &found)).await?,
+        };
+        Ok(found.is_some_and(|found| found.nonce == entry.nonce))
+    }
+
+    /// Folds an entry of our own without reading it back.
+    async fn absorb(&self, entry: &Entry, bytes: &[u8]) {
+        let _one_at_a_time = self.folding.lock().await;
+        self.change(|state| {
+            // Otherwise a refresh was faster.
+            if state.last_id + 1 == entry.id {
+                state.advance(entry, link(bytes)).expect("the rules were kept when it was written");
+            }
+        });
+    }
+
+    /// Writes a checkpoint when one is due. A failure costs time at the next opening, nothing else.
+    async fn keep_checkpoints(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let state = self.state();
+        let mut last = self.last_checkpoint.load(Relaxed);
+        if !state.last_id.is_multiple_of(checkpoint::EVERY) {
+            if state.last_id < last + 2 * checkpoint::EVERY {
+                return;
+            }
+            // Whoever should have written it may have died; or did, and we have not heard.
+            match checkpoint::hinted(&self.store).await {
+                Ok(hinted) => last = last.max(hinted.unwrap_or(0)),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "checkpoint hint cannot be read");
+                    return;
+                }
+            }
+            self.last_checkpoint.fetch_max(last, Relaxed);
+            if state.last_id < last + 2 * checkpoint::EVERY {
+                return;
+            }
+        }
+        match checkpoint::write(&self.store, &state).await {
+            Ok(()) => drop(self.last_checkpoint.fetch_max(state.last_id, Relaxed)),
+            Err(error) => {
+                tracing::warn!(id = state.last_id, error = &error as &dyn std::error::Error, "checkpoint not written");
+            }
+        }
+    }
+}
