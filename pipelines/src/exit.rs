@@ -96,7 +96,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 
 fn of_store(error: &store::Error) -> u8 {
     match error {
-        store::Error::BadUrl { .. } => USAGE,
+        store::Error::BadUrl { .. }
+        | store::Error::Settings { .. }
+        | store::Error::BadKey { .. }
+        | store::Error::NotSafe { .. } => USAGE,
         store::Error::Denied { .. } | store::Error::Unavailable { .. } => UNAVAILABLE,
     }
 }

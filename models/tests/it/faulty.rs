@@ -59,6 +59,10 @@ impl Backend for Faulty {
         self.inner.get(key).await
     }
 
+    async fn head(&self, key: &str) -> Result<Option<Listed>, Error> {
+        self.inner.head(key).await
+    }
+
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
         match self.draw() {
             Fault::None => self.inner.create(key, bytes).await,

@@ -80,7 +80,9 @@ enum Command {
 /// Which registry, and which model in it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
-    /// Root of the store: file:///folder or memory://name.
+    /// Root of the store: file:///folder, memory://name, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
+    ///
+    /// Clouds are reached with the settings of their own tools: AWS_*, GOOGLE_* and AZURE_* in the environment.
     #[arg(long, env = "BOOKLOOP_STORE", value_name = "URL")]
     pub(crate) store: String,
     /// Tenant: 3 to 40 of a-z, 0-9 and -.

@@ -67,6 +67,10 @@ impl Backend for Down {
         self.inner.get(key).await
     }
 
+    async fn head(&self, key: &str) -> Result<Option<Listed>, store::Error> {
+        self.inner.head(key).await
+    }
+
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, store::Error> {
         if self.now.load(Ordering::Relaxed) {
             let (key, source) = (key.to_owned(), "down".into());

@@ -111,11 +111,19 @@ impl Shelf {
     }
 }
 
+fn listed((key, bytes): (&String, &Bytes)) -> Listed {
+    Listed { key: key.clone(), bytes: bytes.len() as u64, modified: Timestamp::UNIX_EPOCH }
+}
+
 #[async_trait]
 impl Backend for Shelf {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, store::Error> {
         self.here("read", key)?;
         Ok(self.objects.lock().unwrap().get(key).cloned())
+    }
+    async fn head(&self, key: &str) -> Result<Option<Listed>, store::Error> {
+        self.here("look up", key)?;
+        Ok(self.objects.lock().unwrap().get_key_value(key).map(listed))
     }
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, store::Error> {
         self.here("create", key)?;
@@ -134,8 +142,7 @@ impl Backend for Shelf {
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, store::Error> {
         self.here("list", prefix)?;
         let objects = self.objects.lock().unwrap();
-        let listed = objects.iter().filter(|(key, _)| key.starts_with(prefix));
-        Ok(listed.map(|(key, bytes)| Listed { key: key.clone(), bytes: bytes.len() as u64 }).collect())
+        Ok(objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(listed).collect())
     }
     async fn delete(&self, key: &str) -> Result<(), store::Error> {
         self.here("delete", key)?;
