@@ -6,6 +6,7 @@
 //! - [`id`], [`book`], [`event`]: names, catalogue entries, records on the streams.
 //! - [`artifact`], [`score`], [`top_k`], [`format`](mod@format): a trained model, the one scoring path, its bytes.
 //! - [`manifest`], [`registry`]: what is known about a version, and the log of every decision about it.
+//! - [`signature`]: who vouches for a version.
 //! - [`split`]: which readers meet the canary.
 //! - [`store`], [`stream`], [`digest`]: where bytes live, how records travel, what bytes are called.
 
@@ -18,6 +19,7 @@ pub mod id;
 pub mod manifest;
 pub mod registry;
 pub mod score;
+pub mod signature;
 pub mod split;
 pub mod store;
 pub mod stream;

@@ -8,6 +8,7 @@
 mod demo;
 mod drift;
 mod evaluate;
+mod keys;
 mod models;
 mod pipelines;
 mod print;
