@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ModelName, Version};
+use crate::{
+    id::{ModelName, Version},
+    signature,
+    store::key,
+};
 
 /// The manifest format this build writes.
 pub const FORMAT: u32 = 1;
@@ -53,6 +57,32 @@ impl Manifest {
     /// The listed file of that path.
     pub fn file(&self, path: &str) -> Option<&FileRef> {
         self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Whether the manifest is one this build can follow: its format, and its files' names, which become paths on disk.
+    ///
+    /// The error says what is wrong in a sentence.
+    pub fn check(&self) -> Result<(), String> {
+        if self.format > FORMAT {
+            return Err(format!("manifest format {}; this build reads up to {FORMAT}", self.format));
+        }
+        for (place, file) in self.files.iter().enumerate() {
+            let path = &file.path;
+            let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+            if !inside || key::check(path).is_err() {
+                return Err(format!("file {path:?}: expected a relative path without .., of plain letters"));
+            }
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                return Err(format!("file {path:?}: expected 64 hex digits as sha256, found {:?}", file.sha256));
+            }
+            if path == signature::MANIFEST_FILE || path == signature::SIGNATURE_FILE {
+                return Err(format!("file {path:?}: the name is taken"));
+            }
+            if self.files[..place].iter().any(|earlier| earlier.path == *path) {
+                return Err(format!("file {path:?} is listed twice"));
+            }
+        }
+        Ok(())
     }
 }
 

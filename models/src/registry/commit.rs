@@ -99,6 +99,7 @@ impl Registry {
                 ops: plan(&state)?,
             };
             state.accepts(&entry)?;
+            self.check_targets(&entry).await?;
             drop(state);
             let bytes = entry.encode();
             if self.append(&entry, &bytes).await? {
@@ -123,6 +124,19 @@ impl Registry {
             )));
         }
         self.writable.get_or_try_init(|| self.check_writable()).await.map(drop)
+    }
+
+    /// An alias may only come to point at a version that the signature policy vouches for.
+    async fn check_targets(&self, entry: &Entry) -> Result<(), Error> {
+        if self.trust.keys().is_empty() {
+            return Ok(());
+        }
+        for op in &entry.ops {
+            if let Op::AliasSet { name, to, .. } = op {
+                self.check_signature(name, *to).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends one entry until the log shows whose it is: ours (`true`) or another writer's (`false`).

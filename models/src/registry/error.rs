@@ -1,6 +1,6 @@
 //! Why the registry did not do what was asked. Each kind is a different next step for the caller.
 
-use crate::{format, store};
+use crate::{format, signature, store};
 
 /// A refused or failed registry operation; nothing was changed unless said otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,15 @@ pub enum Error {
         /// Ours.
         supported: u32,
     },
+    /// The signature policy does not let it be used: unsigned, signed by nobody trusted, or with a bad signature.
+    #[error("a version of {name} is not vouched for")]
+    Unvouched {
+        /// Model.
+        name: String,
+        /// Which rule of the policy.
+        #[source]
+        source: signature::Error,
+    },
     /// The artefact's digest is right but its content is not an artefact.
     #[error("version {version} of {name} cannot be read")]
     Format {
@@ -74,6 +83,9 @@ pub enum Error {
 impl Error {
     /// Whether stored bytes are at fault, not the caller or the connection.
     pub fn is_integrity(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::Unsupported { .. } | Self::Format { .. })
+        matches!(
+            self,
+            Self::Corrupt { .. } | Self::Unsupported { .. } | Self::Unvouched { .. } | Self::Format { .. }
+        )
     }
 }

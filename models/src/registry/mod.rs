@@ -6,7 +6,12 @@
 
 mod checkpoint;
 mod commit;
+pub mod copy;
+pub mod desired;
+mod diff;
 mod error;
+mod gc;
+mod load;
 mod log;
 mod moves;
 mod objects;
@@ -26,15 +31,19 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     checkpoint::EVERY as CHECKPOINT_EVERY,
     commit::{Intent, Receipt},
+    diff::{Diff, Overlap, Pair, diff},
     error::Error,
+    gc::{Collection, MIN_AGE, Retention},
+    load::Loaded,
     log::{Entry, FORMAT, Op, PIN, Status},
-    publish::{Draft, Loaded, Published},
+    publish::{Draft, Exported, Published},
     recent::{Recent, WINDOW},
     state::{Approval, Canary, ModelState, State, TriggerRecord, VersionState},
     verify::Verification,
 };
 use crate::{
     digest,
+    signature::Trust,
     store::{Store, key},
 };
 
@@ -64,6 +73,8 @@ pub struct Registry {
     /// The newest checkpoint this handle knows of.
     last_checkpoint: AtomicU64,
     writable: tokio::sync::OnceCell<()>,
+    /// Whose signatures count, and whether one is needed.
+    trust: Trust,
 }
 
 impl Registry {
@@ -83,7 +94,15 @@ impl Registry {
     fn at(store: Store, state: State) -> Self {
         let (epoch, last_checkpoint) = (state.epoch, AtomicU64::new(state.last_id));
         let (state, folding) = (RwLock::new(Arc::new(state)), tokio::sync::Mutex::default());
-        Self { store, state, folding, epoch, last_checkpoint, writable: tokio::sync::OnceCell::new() }
+        let (writable, trust) = (tokio::sync::OnceCell::new(), Trust::default());
+        Self { store, state, folding, epoch, last_checkpoint, writable, trust }
+    }
+
+    /// The same handle under a signature policy: what it does not vouch for is neither loaded nor pointed at.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
     }
 
     /// The place it is stored.
@@ -171,7 +190,11 @@ impl Registry {
         if newest > FORMAT {
             return Err(Error::Unsupported { object: key::REGISTRY.into(), found: newest, supported: FORMAT });
         }
-        Ok(())
+        if let Some(replica) = copy::replica(&self.store).await? {
+            let (here, source) = (self.store.url(), replica.source);
+            return Err(Error::Refused(format!("{here} is a replica of {source}; write there, or take over here")));
+        }
+        Ok(self.store.probe().await?)
     }
 }
 

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Error, Registry, State, Status, checkpoint, genesis,
+    Error, Registry, State, Status, VersionState, checkpoint, genesis,
     log::{Entry, link},
     objects,
 };
 use crate::{
-    id::Version,
+    id::{ModelName, Version},
     manifest::Manifest,
+    signature::Trust,
     store::{Store, key},
 };
 
@@ -34,10 +35,10 @@ pub struct Verification {
 }
 
 impl Registry {
-    /// Folds the log from its start and hashes every object it refers to.
+    /// Folds the log from its start and hashes every object it refers to, under a signature policy.
     ///
     /// Returns what is wrong instead of stopping at the first problem; an error means that the store did not answer.
-    pub async fn verify(store: Store) -> Result<Verification, Error> {
+    pub async fn verify(store: Store, trust: &Trust) -> Result<Verification, Error> {
         let mut seen = Verification::default();
         let genesis = match genesis(&store).await {
             Ok(genesis) => genesis,
@@ -58,7 +59,7 @@ impl Registry {
         }
         seen.entries = state.last_id;
         beyond_the_end(&store, state.last_id, &mut seen).await?;
-        let registry = Self::at(store, state);
+        let registry = Self::at(store, state).trusting(trust.clone());
         registry.check_versions(&mut seen).await?;
         Ok(seen)
     }
@@ -70,7 +71,7 @@ impl Registry {
                     seen.purged += 1;
                     continue;
                 }
-                match self.manifest(name, *version).await {
+                match self.check_version(name, standing).await {
                     Ok(manifest) => self.check_files(*version, &manifest, seen).await?,
                     Err(error @ Error::Store(_)) => return Err(error),
                     Err(error) => seen.problems.push(format!("{name} version {version}: {error}")),
@@ -78,6 +79,14 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// The manifest, if it and its signatures are what was committed and the policy vouches for them.
+    async fn check_version(&self, name: &ModelName, standing: &VersionState) -> Result<Manifest, Error> {
+        let manifest = self.manifest_of(name, standing).await?;
+        let bundles = self.signatures_of(name, standing).await?;
+        self.vouched(name, &manifest, &standing.manifest_sha256, &bundles)?;
+        Ok(manifest)
     }
 
     async fn check_files(&self, version: Version, manifest: &Manifest, seen: &mut Verification) -> Result<(), Error> {
