@@ -50,9 +50,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | registry::Error::Fenced { .. }
             | registry::Error::Busy { .. } => Some(CONFLICT),
             registry::Error::NotFound(_) => Some(BAD_INPUT),
-            registry::Error::Corrupt { .. } | registry::Error::Unsupported { .. } | registry::Error::Unvouched { .. } | registry::Error::Format { .. } => {
-                Some(INTEGRITY)
-            }
+            registry::Error::Corrupt { .. }
+            | registry::Error::Unsupported { .. }
+            | registry::Error::Unvouched { .. }
+            | registry::Error::Format { .. } => Some(INTEGRITY),
             registry::Error::Store(error) => Some(of_store(error)),
         };
     }

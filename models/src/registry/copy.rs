@@ -52,7 +52,11 @@ pub async fn copy(from: &Store, to: &Store, until: Option<u64>) -> Result<Copied
     let source_state = source.state();
     let last = until.unwrap_or(source_state.last_id);
     if last > source_state.last_id {
-        return Err(Error::NotFound(format!("entry {last}; the log of {} ends at {}", from.url(), source_state.last_id)));
+        return Err(Error::NotFound(format!(
+            "entry {last}; the log of {} ends at {}",
+            from.url(),
+            source_state.last_id
+        )));
     }
     let Some(marker) = from.get(key::REGISTRY).await? else {
         return Err(Error::NotFound(format!("a registry at {}", from.url())));

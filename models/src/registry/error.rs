@@ -83,9 +83,6 @@ pub enum Error {
 impl Error {
     /// Whether stored bytes are at fault, not the caller or the connection.
     pub fn is_integrity(&self) -> bool {
-        matches!(
-            self,
-            Self::Corrupt { .. } | Self::Unsupported { .. } | Self::Unvouched { .. } | Self::Format { .. }
-        )
+        matches!(self, Self::Corrupt { .. } | Self::Unsupported { .. } | Self::Unvouched { .. } | Self::Format { .. })
     }
 }

@@ -116,7 +116,8 @@ impl Registry {
                     continue;
                 }
                 needed.insert(key::manifest(name, &standing.manifest_sha256));
-                needed.extend((0..standing.signatures.len()).map(|n| key::signature(name, &standing.manifest_sha256, n)));
+                needed
+                    .extend((0..standing.signatures.len()).map(|n| key::signature(name, &standing.manifest_sha256, n)));
                 let manifest = self.manifest_of(name, standing).await?;
                 needed.extend(manifest.files.iter().map(|file| key::blob(&file.sha256)));
             }

@@ -43,7 +43,7 @@ pub use self::{
 };
 use crate::{
     digest,
-    signature::Trust,
+    signature::{SigningKey, Trust},
     store::{Store, key},
 };
 
@@ -75,6 +75,8 @@ pub struct Registry {
     writable: tokio::sync::OnceCell<()>,
     /// Whose signatures count, and whether one is needed.
     trust: Trust,
+    /// What signs the versions this handle publishes.
+    signer: Option<SigningKey>,
 }
 
 impl Registry {
@@ -95,13 +97,20 @@ impl Registry {
         let (epoch, last_checkpoint) = (state.epoch, AtomicU64::new(state.last_id));
         let (state, folding) = (RwLock::new(Arc::new(state)), tokio::sync::Mutex::default());
         let (writable, trust) = (tokio::sync::OnceCell::new(), Trust::default());
-        Self { store, state, folding, epoch, last_checkpoint, writable, trust }
+        Self { store, state, folding, epoch, last_checkpoint, writable, trust, signer: None }
     }
 
     /// The same handle under a signature policy: what it does not vouch for is neither loaded nor pointed at.
     #[must_use]
     pub fn trusting(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// The same handle, signing what it publishes where a key is given.
+    #[must_use]
+    pub fn signing(mut self, key: Option<SigningKey>) -> Self {
+        self.signer = key;
         self
     }
 

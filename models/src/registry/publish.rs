@@ -10,7 +10,7 @@ use crate::{
     digest,
     id::Version,
     manifest::{FileRef, Manifest},
-    signature::{self, SigningKey},
+    signature,
     store::key,
 };
 
@@ -49,14 +49,9 @@ pub struct Exported {
 impl Registry {
     /// Uploads a version's files and manifest, then commits its registration. No alias moves.
     ///
-    /// With a key the manifest, which names every file's digest, is signed. Until the commit no reader sees anything; a run
-    /// that dies before it leaves only unreferenced objects, which a repeated run finds and uses.
-    pub async fn publish(
-        &self,
-        draft: Draft,
-        key: Option<&SigningKey>,
-        intent: &Intent,
-    ) -> Result<Published, Error> {
+    /// Where the handle has a key the manifest, which names every file's digest, is signed. Until the commit no reader sees
+    /// anything; a run that dies before it leaves only unreferenced objects, which a repeated run finds and uses.
+    pub async fn publish(&self, draft: Draft, intent: &Intent) -> Result<Published, Error> {
         let Draft { mut manifest, files } = draft;
         let described = |(path, bytes): &(String, Bytes)| FileRef {
             path: path.clone(),
@@ -67,7 +62,8 @@ impl Registry {
         manifest.check().map_err(Error::Refused)?;
         let bytes = Bytes::from(serde_json::to_vec_pretty(&manifest).expect("a manifest has no maps with odd keys"));
         let sign = |key| signature::sign(key, &manifest, &bytes).map(Bytes::from);
-        let signatures = key.map(sign).transpose().map_err(|error| Error::Refused(error.to_string()))?;
+        let signatures =
+            self.signer.as_ref().map(sign).transpose().map_err(|error| Error::Refused(error.to_string()))?;
         let signatures = signatures.into_iter().collect();
         self.register(&manifest, &Exported { manifest: bytes, signatures, files }, intent).await
     }
@@ -142,7 +138,8 @@ impl Registry {
                     manifest_sha256: manifest_sha256.clone(),
                     signature_sha256: signatures.next(),
                 };
-                let sign = |signature_sha256| Op::Sign { name: name.clone(), version: version_number, signature_sha256 };
+                let sign =
+                    |signature_sha256| Op::Sign { name: name.clone(), version: version_number, signature_sha256 };
                 Ok(std::iter::once(register).chain(signatures.map(sign)).collect())
             })
             .await?;

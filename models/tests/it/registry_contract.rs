@@ -8,6 +8,7 @@ use models::{
     Alias, Artifact, Book, Catalogue, ModelName, Readers, Registry, Scorer, Store, Version,
     manifest::{DataLineage, MODEL_FILE, Manifest, Trigger, TriggerKind},
     registry::{Draft, Error, Intent, Op, Status},
+    signature::Trust,
     split::Salt,
     store::key,
 };
@@ -120,7 +121,7 @@ pub async fn contract(store: Store) {
     // Every decision has its actor and reason, and everything verifies.
     let entries = reader.entries().await.unwrap();
     assert!(entries.iter().all(|entry| entry.actor == "ana" && !entry.reason.is_empty()));
-    let seen = Registry::verify(store).await.unwrap();
+    let seen = Registry::verify(store, &Trust::default()).await.unwrap();
     assert_eq!((seen.problems, seen.versions), (Vec::<String>::new(), 3));
     assert_eq!(seen.entries, entries.len() as u64);
 }
@@ -187,7 +188,7 @@ pub async fn commits_survive(store: Store, seed: u64) {
     logged.dedup();
     assert_eq!((count, logged.len()), (80, 80), "seed {seed}: nothing doubled, nothing lost");
     assert_eq!(acknowledged.len(), 80);
-    assert!(Registry::verify(store).await.unwrap().problems.is_empty(), "seed {seed}");
+    assert!(Registry::verify(store, &Trust::default()).await.unwrap().problems.is_empty(), "seed {seed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,7 +229,7 @@ async fn any_flipped_byte_is_detected() {
     registry.publish(draft("Emma"), &intent("nightly").once("run-1")).await.unwrap();
     let approve = Op::Approve { name: name(), version: version(1) };
     registry.commit(&intent("fit"), |_| Ok(vec![approve.clone()])).await.unwrap();
-    assert!(Registry::verify(store.clone()).await.unwrap().problems.is_empty());
+    assert!(Registry::verify(store.clone(), &Trust::default()).await.unwrap().problems.is_empty());
     let mut flipped = 0;
     for object in store.list("").await.unwrap() {
         let original = store.get(&object.key).await.unwrap().unwrap();
@@ -236,7 +237,7 @@ async fn any_flipped_byte_is_detected() {
             let mut changed = original.to_vec();
             changed[place] ^= 0x04;
             store.put(&object.key, changed.into()).await.unwrap();
-            let problems = Registry::verify(store.clone()).await.unwrap().problems;
+            let problems = Registry::verify(store.clone(), &Trust::default()).await.unwrap().problems;
             assert!(!problems.is_empty(), "{} byte {place}", object.key);
             flipped += 1;
             let loaded = match Registry::open(store.clone()).await {

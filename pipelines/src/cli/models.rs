@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ::models::{
     Alias, Registry, Version,
     registry::{Intent, ModelState, Op, State},
+    signature::Trust,
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -274,7 +275,7 @@ async fn log(place: &Place, shared: &Shared) -> anyhow::Result<()> {
 }
 
 async fn verify(place: &Place, shared: &Shared) -> anyhow::Result<()> {
-    let seen = Registry::verify(place.root()?).await?;
+    let seen = Registry::verify(place.root()?, &Trust::default()).await?;
     if shared.json {
         print::json(&seen);
     } else {
