@@ -218,7 +218,7 @@ impl Show {
             table.add_row([what.to_owned(), value]);
         };
         row("aliases", aliases_of(model, version).join(", "));
-        row("status", standing.status.as_str());
+        row("status", standing.status.as_str().to_owned());
         if let Some(by) = &standing.approval {
             row("approved", format!("{} at {}: {}", by.actor, print::moment(by.at), by.reason));
         }
