@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_upload_is_given_time_by_its_size() {
         assert_eq!(allowance(0), Duration::from_secs(20));
-        assert_eq!(allowance(100 << 20), Duration::from_secs(120));
+        assert_eq!(allowance(100 << 20), SILENCE + Duration::from_secs(100));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub(super) fn environment() -> Settings {
     all.filter(|(name, _)| READ.iter().any(|beginning| name.starts_with(beginning))).collect()
 }
 
+/// How one cloud is reached: bucket and settings to a store of the library's.
+type Connect = fn(&str, &Settings) -> Result<Arc<dyn ObjectStore>, cloud::Reason>;
+
 pub(super) fn open(url: &str, settings: &Settings) -> Result<Objects, Error> {
     let bad = |expected: String| Error::BadUrl { url: url.into(), expected };
     let parsed = Url::parse(url).map_err(|_| bad(format!("a URL of {SCHEMES}")))?;
@@ -38,7 +41,6 @@ pub(super) fn open(url: &str, settings: &Settings) -> Result<Objects, Error> {
     if parsed.query().is_some() || parsed.fragment().is_some() {
         return Err(bad("no ? and no #".into()));
     }
-    type Connect = fn(&str, &Settings) -> Result<Arc<dyn ObjectStore>, cloud::Reason>;
     let (connect, example): (Connect, _) = match parsed.scheme() {
         "file" => return folder(&parsed, &bad),
         "memory" => return memory(&parsed, &bad),

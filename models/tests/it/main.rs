@@ -1,6 +1,11 @@
-//! Contracts of the crate's doors: the registry on every store, the stream on every adapter.
+//! Contracts of the crate's doors: every store, the registry on every store, the stream on every adapter.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod clouds;
 mod faulty;
+mod lying;
+mod minio;
 mod registry_contract;
+mod store_contract;
 mod stream_contract;
+mod stub;

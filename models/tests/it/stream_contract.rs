@@ -64,7 +64,7 @@ async fn contract<C: Consumer>(producer: Arc<dyn Producer>, open: impl AsyncFn(&
 
 const TOPICS: [Topic; 2] = [Topic::Predictions, Topic::Outcomes];
 
-async fn files_contract(store: Store) {
+pub async fn files_contract(store: Store) {
     let producer = Arc::new(FileProducer::new(store.clone(), "pod-1").unwrap());
     contract(producer, async |group: &str| FileConsumer::open(store.clone(), group, &TOPICS).await.unwrap()).await;
 }
