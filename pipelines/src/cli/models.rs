@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Place, Shared, print};
+use super::{Place, Shared, print, serve_api};
 use crate::exit;
 
 /// Look at the registry and decide: list, approve, promote, roll back.
@@ -32,6 +32,7 @@ pub(super) enum Command {
     Alias(AliasMove),
     /// Fold the whole log and hash every object again.
     Verify(Where),
+    ServeApi(serve_api::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +139,7 @@ impl Command {
                 done(shared, &place, &registry.state(), &format!("{alias} points at version {version}"))
             }
             Self::Verify(Where { place }) => verify(&place, shared).await,
+            Self::ServeApi(arguments) => arguments.run().await,
         }
     }
 }
