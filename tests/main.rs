@@ -6,6 +6,7 @@
 mod bad_input;
 mod faults;
 mod loop_turns;
+mod mlflow;
 mod real_books;
 mod swap;
 mod tidy;

@@ -8,6 +8,7 @@
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
 //! - [`canary`]: what is counted per arm, and when a step may advance.
 //! - [`wire`], [`rest()`]: the Open Inference Protocol V1 and V2 as JSON over HTTP.
+//! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
 //! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`server`]: staying calm, and being seen.
 
 pub mod admit;
@@ -20,6 +21,7 @@ pub mod event_log;
 pub mod health;
 mod idle;
 pub mod metrics;
+pub mod mlflow;
 pub mod outcomes;
 pub mod plan;
 mod rest;

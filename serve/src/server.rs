@@ -19,7 +19,7 @@ use tower::Service as _;
 
 use crate::{
     canary::Experiment,
-    config::Options,
+    config::{Drain, Limits, Options},
     error::Error,
     event_log::EventCounts,
     idle::{Patience, Patient},
@@ -89,19 +89,17 @@ impl Server {
             None => None,
         };
         let admin_address = admin.as_ref().map(|(_, address)| *address);
+        let (limits, drain) = (options.limits, options.drain);
         let service = Service::new(options, producer);
         let (stop, stopped) = watch::channel(false);
-        let mut doors = vec![tokio::spawn(serve(
-            listener,
-            crate::rest(Arc::clone(&service)),
-            Arc::clone(&service),
-            stopped.clone(),
-        ))];
+        let mut doors =
+            vec![tokio::spawn(serve(listener, crate::rest(Arc::clone(&service)), limits, drain, stopped.clone()))];
         if let Some((listener, _)) = admin {
             doors.push(tokio::spawn(serve(
                 listener,
                 crate::admin(Arc::clone(&service)),
-                Arc::clone(&service),
+                limits,
+                drain,
                 stopped.clone(),
             )));
         }
@@ -117,7 +115,7 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -197,8 +195,13 @@ impl Running {
 }
 
 /// One door: accepts until told to stop, then lets every connection finish.
-async fn serve(listener: TcpListener, router: Router, service: Arc<Service>, mut stop: watch::Receiver<bool>) {
-    let limits = service.options.limits;
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    drain: Drain,
+    mut stop: watch::Receiver<bool>,
+) {
     let patience = Patience { head: limits.header_read, idle: limits.idle };
     let graceful = GracefulShutdown::new();
     // Dropped at the end: connections that outlived the drain are cut.
@@ -221,8 +224,8 @@ async fn serve(listener: TcpListener, router: Router, service: Arc<Service>, mut
         open(stream, patience, router.clone(), &graceful, ended.clone());
     }
     drop(listener);
-    tokio::time::sleep(SETTLE.min(service.options.drain.in_flight)).await;
-    if tokio::time::timeout(service.options.drain.in_flight, graceful.shutdown()).await.is_err() {
+    tokio::time::sleep(SETTLE.min(drain.in_flight)).await;
+    if tokio::time::timeout(drain.in_flight, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests still in flight after the drain are cut off");
     }
     drop(end);

@@ -13,6 +13,7 @@ mod models;
 mod pipelines;
 mod print;
 mod serve;
+mod serve_api;
 mod simulate;
 mod stream;
 mod train;
@@ -112,7 +113,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let service = matches!(cli.command, Command::Serve(_) | Command::Drift(drift::Command::Watch(_)));
+    let service = matches!(
+        cli.command,
+        Command::Serve(_) | Command::Drift(drift::Command::Watch(_)) | Command::Models(models::Command::ServeApi(_))
+    );
     if let Err(problem) = start_logging(&cli.shared, service) {
         eprintln!("error: --log: {problem}");
         return ExitCode::from(exit::USAGE);

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Place, Shared, keys, print};
+use super::{Place, Shared, keys, print, serve_api};
 use crate::exit;
 
 /// Look at the registry and decide: list, approve, promote, roll back.
@@ -34,6 +34,7 @@ pub(super) enum Command {
     /// Fold the whole log and hash every object again.
     Verify(Where),
     Keygen(keys::Keygen),
+    ServeApi(serve_api::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +142,7 @@ impl Command {
             }
             Self::Verify(Where { place }) => verify(&place, shared).await,
             Self::Keygen(keygen) => keygen.run(shared),
+            Self::ServeApi(arguments) => arguments.run().await,
         }
     }
 }

@@ -18,7 +18,7 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The whole body, if it is short enough and arrives in time. Any content type, or none.
-pub(super) async fn read(request: Request, limits: &Limits) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(request: Request, limits: &Limits) -> Result<Bytes, Refusal> {
     let limit = limits.body_bytes;
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = length.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);

@@ -2,7 +2,7 @@
 //!
 //! Every answer of 400 and above is `{"error": "..."}`, also for unknown paths, wrong methods and bugs.
 
-mod body;
+pub(crate) mod body;
 mod observe;
 mod plain;
 mod v1;
