@@ -92,6 +92,9 @@ impl Backend for Watched {
         }
         self.inner.get(key).await
     }
+    async fn head(&self, key: &str) -> Result<Option<Listed>, store::Error> {
+        self.inner.head(key).await
+    }
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, store::Error> {
         self.inner.create(key, bytes).await
     }
