@@ -150,7 +150,9 @@ impl Registry {
             // Entries behind the first missing one are another batch's: they may have been written since.
             let known: Vec<(Entry, String)> = found.into_iter().map_while(|entry| entry).collect();
             let end = (known.len() as u64) < batch;
-            self.change(|state| known.into_iter().try_for_each(|(entry, sha256)| fold(state, &entry, sha256)))?;
+            if !known.is_empty() {
+                self.change(|state| known.into_iter().try_for_each(|(entry, sha256)| fold(state, &entry, sha256)))?;
+            }
             if end {
                 return Ok(self.state());
             }

@@ -61,17 +61,8 @@ impl Described {
     }
 }
 
-/// What is known of a version besides the folded state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
-    /// What its manifest says, or why the manifest cannot be believed.
-    pub(super) described: Result<Described, String>,
-    /// Who registered it.
-    pub(super) registrar: Option<String>,
-}
-
-/// What is known of versions besides the folded state.
-pub(super) type KnownVersions = BTreeMap<(ModelName, Version), Arc<Known>>;
+/// What each version's manifest says, or why the manifest cannot be believed.
+pub(super) type KnownVersions = BTreeMap<(ModelName, Version), Arc<Result<Described, String>>>;
 
 /// One tenant's registry at one moment.
 #[derive(Debug)]
@@ -161,13 +152,14 @@ impl View {
     ) -> ModelVersion {
         let Place { created, updated, name: full_name, .. } = self.version_place(name, version, standing);
         let known = self.known.get(&(name.clone(), version));
-        let described = known.map(|known| known.described.as_ref());
-        let mut facts = described.and_then(Result::ok).map(|described| described.tags.clone()).unwrap_or_default();
+        let described = known.map(|known| Result::as_ref(known));
+        let mut facts = standing.tags.clone();
+        facts.extend(described.and_then(Result::ok).into_iter().flat_map(|described| described.tags.clone()));
         let mut fact = |key: &str, value: &str| {
             facts.insert(key.to_owned(), value.to_owned());
         };
         fact("manifest_sha256", &standing.manifest_sha256);
-        fact("status", &format!("{:?}", standing.status).to_lowercase());
+        fact("status", standing.status.as_str());
         if let Some(approval) = &standing.approval {
             fact("approved_at", &approval.at.to_string());
             fact("approved_by", &approval.actor);
@@ -178,6 +170,8 @@ impl View {
         }
         let trouble = match (standing.status, described) {
             (Status::Revoked, _) => Some("revoked: must not be served".to_owned()),
+            (Status::Tombstoned, _) => Some("tombstoned: its files will be deleted".to_owned()),
+            (Status::Purged, _) => Some("purged: its files were deleted".to_owned()),
             (_, Some(Err(damage))) => Some(damage.clone()),
             _ => None,
         };
@@ -186,7 +180,7 @@ impl View {
             version: version.to_string(),
             creation_timestamp: created,
             last_updated_timestamp: updated,
-            user_id: known.and_then(|known| known.registrar.clone()),
+            user_id: Some(standing.registered_by.clone()),
             current_stage: STAGE,
             description: described.and_then(Result::ok).map(|described| described.gate.clone()),
             source: self.manifest_url(name, standing),

@@ -4,7 +4,6 @@
 //! the last whole view answers, and says how old it is.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use std::{
 use futures::{StreamExt, stream};
 use models::{
     ModelName, Registry, TenantName, Version,
-    registry::{self, Op},
+    registry::{self, ModelState, Status},
 };
 use tokio::{
     sync::OwnedMutexGuard,
@@ -20,7 +19,7 @@ use tokio::{
 };
 
 use super::{
-    describe::{Described, Known, KnownVersions, View},
+    describe::{Described, KnownVersions, View},
     error::Error,
 };
 
@@ -124,17 +123,19 @@ impl Tenant {
     /// The newest state, with everything about its versions that is not known yet.
     async fn read(&self, known: &mut KnownVersions) -> Result<Arc<View>, registry::Error> {
         let state = self.registry.refresh().await?;
-        let versions =
-            state.models.iter().flat_map(|(name, model)| model.versions.keys().map(|version| (name.clone(), *version)));
+        let readable = |(name, model): (&ModelName, &ModelState)| {
+            // The files of a purged version are gone, its manifest among them.
+            let versions = model.versions.iter().filter(|(_, standing)| standing.status != Status::Purged);
+            versions.map(|(version, _)| (name.clone(), *version)).collect::<Vec<_>>()
+        };
+        let versions = state.models.iter().flat_map(readable);
         // A damaged manifest is read again: it may have been restored.
-        let is_known = |id: &(ModelName, Version)| known.get(id).is_some_and(|known| known.described.is_ok());
+        let is_known = |id: &(ModelName, Version)| known.get(id).is_some_and(|known| known.is_ok());
         let wanted: Vec<(ModelName, Version)> = versions.filter(|id| !is_known(id)).collect();
         let last = self.seen().view.as_ref().map(|(view, _)| Arc::clone(view));
         if let Some(view) = last.filter(|view| wanted.is_empty() && Arc::ptr_eq(&view.state, &state)) {
             return Ok(view);
         }
-        let registrars =
-            if wanted.iter().all(|id| known.contains_key(id)) { BTreeMap::new() } else { self.registrars().await? };
         let mut manifests = stream::iter(wanted)
             .map(|(name, version)| async move {
                 let manifest = self.registry.manifest(&name, version).await;
@@ -151,28 +152,13 @@ impl Tenant {
                 }
                 Err(damage) => Err(damage.to_string()),
             };
-            let before = known.get(&id).and_then(|known| known.registrar.clone());
-            let registrar = registrars.get(&id).cloned().or(before);
-            known.insert(id, Arc::new(Known { described, registrar }));
+            known.insert(id, Arc::new(described));
         }
         if let Some(error) = failed {
             return Err(error);
         }
         let (tenant, store_url) = (self.name.clone(), self.registry.store().url().to_owned());
         Ok(Arc::new(View { tenant, store_url, state, known: known.clone() }))
-    }
-
-    /// Who registered each version, as only the log tells.
-    async fn registrars(&self) -> Result<BTreeMap<(ModelName, Version), String>, registry::Error> {
-        let mut registrars = BTreeMap::new();
-        for entry in self.registry.entries().await? {
-            for op in &entry.ops {
-                if let Op::Register { name, version, .. } = op {
-                    registrars.insert((name.clone(), *version), entry.actor.clone());
-                }
-            }
-        }
-        Ok(registrars)
     }
 }
 
