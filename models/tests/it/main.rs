@@ -5,6 +5,7 @@ mod clouds;
 mod faulty;
 mod lying;
 mod minio;
+mod minio_server;
 mod registry_contract;
 mod store_contract;
 mod stream_contract;
