@@ -16,8 +16,8 @@ enum Condition {
     Like(Vec<char>),
     /// The same, whatever the case; the pattern is in lower case.
     LikeAnyCase(Vec<char>),
-    /// Only prompts are asked for, and there are none.
-    Never,
+    /// Models, which all are, or prompts, which none is.
+    Constant(bool),
 }
 
 impl Filter {
@@ -31,7 +31,7 @@ impl Filter {
             let (key, after) = key(rest);
             let (operator, after) = operator(after.trim_start());
             let (value, after) = quoted(after.trim_start()).ok_or_else(|| unsupported(text))?;
-            conditions.extend(condition(&key, &operator, value).ok_or_else(|| unsupported(text))?);
+            conditions.push(condition(&key, &operator, value).ok_or_else(|| unsupported(text))?);
             rest = after.trim_start();
             if rest.is_empty() {
                 break;
@@ -52,7 +52,7 @@ impl Filter {
             Condition::Equal(wanted) => wanted == name,
             Condition::Like(pattern) => like(pattern, &name.chars().collect::<Vec<_>>()),
             Condition::LikeAnyCase(pattern) => like(pattern, &name.to_lowercase().chars().collect::<Vec<_>>()),
-            Condition::Never => false,
+            Condition::Constant(holds) => *holds,
         })
     }
 }
@@ -62,17 +62,16 @@ fn unsupported(found: &str) -> Error {
     Error::parameter("filter", supported, found)
 }
 
-/// The condition, `Some(None)` if it always holds, `None` if it is not supported.
-fn condition(key: &str, operator: &str, value: &str) -> Option<Option<Condition>> {
+/// The condition, if it is supported.
+fn condition(key: &str, operator: &str, value: &str) -> Option<Condition> {
     let prompt = key.strip_prefix("tags.").or_else(|| key.strip_prefix("tag.")) == Some(PROMPT);
     match (key, operator) {
-        ("name", "=") => Some(Some(Condition::Equal(value.into()))),
-        ("name", "LIKE") => Some(Some(Condition::Like(value.chars().collect()))),
-        ("name", "ILIKE") => Some(Some(Condition::LikeAnyCase(value.to_lowercase().chars().collect()))),
+        ("name", "=") => Some(Condition::Equal(value.into())),
+        ("name", "LIKE") => Some(Condition::Like(value.chars().collect())),
+        ("name", "ILIKE") => Some(Condition::LikeAnyCase(value.to_lowercase().chars().collect())),
         // No model here has the tag, which MLflow reads as `false`.
         (_, "=" | "!=") if prompt => {
-            let holds = matches!((operator, value), ("=", "false") | ("!=", "true"));
-            Some((!holds).then_some(Condition::Never))
+            Some(Condition::Constant(matches!((operator, value), ("=", "false") | ("!=", "true"))))
         }
         _ => None,
     }

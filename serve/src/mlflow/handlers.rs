@@ -21,7 +21,7 @@ use super::{
     error::Error,
     filter::Filter,
     listing::{MODELS, VERSIONS, page},
-    view::Sight,
+    view::{Sight, Tenant},
     wire::{DownloadUri, Latest, Models, OneModel, OneVersion, Versions},
 };
 use crate::{config::Limits, rest::body};
@@ -79,7 +79,7 @@ impl Shelf {
     }
 
     async fn all_sights(&self) -> Result<Vec<Sight>, Error> {
-        try_join_all(self.tenants.values().map(|tenant| tenant.sight())).await
+        try_join_all(self.tenants.values().map(Tenant::sight)).await
     }
 }
 
