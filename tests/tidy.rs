@@ -69,7 +69,7 @@ fn files(ending: &str) -> Vec<(String, String)> {
 const OUTSIDE_ARROWS: [(&str, &[&str]); 6] = [
     ("object_store", &["models/src/store/"]),
     ("rdkafka", &["models/src/stream", "models/tests/", "tests/"]),
-    ("axum", &["serve/", "pipelines/tests/", "pipelines/src/simulate/http/tests.rs"]),
+    ("axum", &["serve/", "models/tests/", "pipelines/tests/", "pipelines/src/simulate/http/tests.rs"]),
     ("prometheus_client", &["serve/src/"]),
     ("clap", &["pipelines/src/cli/"]),
     ("serde_saphyr", &["pipelines/src/argo", "pipelines/tests/"]),

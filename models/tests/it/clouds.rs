@@ -336,6 +336,20 @@ async fn silence_is_unavailable_and_a_doubtful_create_is_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_large_upload_is_given_more_time_than_a_small_one() {
+    for cloud in [S3, Google, Azure] {
+        // Slower than the silence that is allowed; a MiB more than 1 MiB is given a second more than the usual 20.
+        let slow = move |asked: &Asked| Reply { after: Duration::from_millis(600), ..well(cloud, asked) };
+        let stub = Stub::answering(slow).await;
+        let short = [("AWS_READ_TIMEOUT", "200ms"), ("GOOGLE_READ_TIMEOUT", "200ms"), ("AZURE_READ_TIMEOUT", "200ms")];
+        let store = open(cloud, &stub.url, &short);
+        assert!(store.create(KEY, "small".into()).await.is_err(), "{cloud:?}");
+        let large = vec![0; 2 << 20];
+        assert_eq!(store.create(KEY, large.into()).await.unwrap(), Created::New, "{cloud:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_ends_early_is_not_an_object() {
     let short = |_: &Asked| {
         Reply::new(200, "hel").header("content-length", "5").header("etag", "\"5d\"").header("last-modified", DATE)
