@@ -16,6 +16,7 @@ pub mod event;
 pub mod format;
 pub mod id;
 pub mod manifest;
+mod mapped;
 pub mod registry;
 pub mod score;
 pub mod split;

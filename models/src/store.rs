@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, path::Path};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, local::LocalFileSystem, path::Path};
 
 use crate::id::{ModelName, TenantName};
 
@@ -75,6 +75,11 @@ pub struct Listed {
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// The object's bytes, `None` if there is no such object.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, Error>;
+    /// As [`Backend::get`], for an immutable object: bytes that need not be in memory. A store on this machine maps the
+    /// file, whose pages are read when they are touched; others fetch them.
+    async fn map(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.get(key).await
+    }
     /// Writes the object only if none exists under this key, atomically.
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error>;
     /// Writes the object, replacing what was there. For state with one writer only.
@@ -113,8 +118,8 @@ impl Store {
                 let denied = |source| Error::Denied { operation: "open", key: folder.display().to_string(), source };
                 std::fs::create_dir_all(&folder)
                     .map_err(|source| denied(object_store::Error::Generic { store: "file", source: source.into() }))?;
-                let files = object_store::local::LocalFileSystem::new_with_prefix(&folder).map_err(denied)?;
-                Arc::new(Objects(Arc::new(files.with_fsync(true))))
+                let files = LocalFileSystem::new_with_prefix(&folder).map_err(denied)?;
+                Arc::new(Files::new(files.with_fsync(true)))
             }
             "memory" => {
                 let name = parsed.host_str().ok_or_else(|| bad("a name, as in memory://demo"))?.to_owned();
@@ -165,6 +170,11 @@ impl Store {
     /// See [`Backend::get`]; keys are below this folder.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
         self.backend.get(&self.full(key)).await
+    }
+
+    /// See [`Backend::map`].
+    pub async fn map(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.backend.map(&self.full(key)).await
     }
 
     /// See [`Backend::create`].
@@ -284,6 +294,51 @@ fn is_final(error: &object_store::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// [`Objects`] in a folder of this machine.
+#[derive(Debug)]
+struct Files {
+    objects: Objects,
+    folder: Arc<LocalFileSystem>,
+}
+
+impl Files {
+    fn new(folder: LocalFileSystem) -> Self {
+        let folder = Arc::new(folder);
+        Self { objects: Objects(Arc::clone(&folder) as Arc<dyn ObjectStore>), folder }
+    }
+}
+
+#[async_trait]
+impl Backend for Files {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.objects.get(key).await
+    }
+
+    async fn map(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        let path = self.folder.path_to_filesystem(&Path::from(key)).map_err(|source| failed("map", key, source))?;
+        let mapped = tokio::task::spawn_blocking(move || crate::mapped::file(&path));
+        let mapped = mapped.await.expect("mapping a file returns errors instead of panicking");
+        mapped
+            .map_err(|source| failed("map", key, object_store::Error::Generic { store: "file", source: source.into() }))
+    }
+
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, Error> {
+        self.objects.create(key, bytes).await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error> {
+        self.objects.put(key, bytes).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
+        self.objects.list(prefix).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Error> {
+        self.objects.delete(key).await
+    }
 }
 
 #[async_trait]
