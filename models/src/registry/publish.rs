@@ -103,6 +103,7 @@ impl Registry {
 
     /// Fetches a version, checks manifest and file digests, and decodes the model.
     ///
+    /// From a store on this machine the model's file is mapped, not read into memory: see [`crate::Store::map`].
     /// Revoked versions are refused. Works from the last folded state: call [`Registry::refresh`] for the newest.
     pub async fn load(&self, name: &ModelName, version: Version) -> Result<Loaded, Error> {
         if self.state().model(name)?.version(name, version)?.status == super::Status::Revoked {
@@ -114,11 +115,20 @@ impl Registry {
             expected: MODEL_FILE.into(),
             found: "no such file".into(),
         })?;
-        let bytes = self.checked(&key::blob(&file.sha256), &file.sha256).await?;
-        let artifact = tokio::task::spawn_blocking(move || format::decode(&bytes))
+        let object = key::blob(&file.sha256);
+        let corrupt = |found: String| Error::Corrupt { object: object.clone(), expected: file.sha256.clone(), found };
+        let bytes = self.store.map(&object).await?.ok_or_else(|| corrupt("nothing".into()))?;
+        let (found, artifact) = tokio::task::spawn_blocking(move || hash_and_decode(&bytes))
             .await
-            .expect("decoding returns errors instead of panicking")
-            .map_err(|source| Error::Format { name: name.to_string(), version: version.to_string(), source })?;
+            .expect("decoding returns errors instead of panicking");
+        if found != file.sha256 {
+            return Err(corrupt(found));
+        }
+        let artifact = artifact.map_err(|source| Error::Format {
+            name: name.to_string(),
+            version: version.to_string(),
+            source,
+        })?;
         Ok(Loaded { version, manifest: Arc::new(manifest), artifact: Arc::new(artifact) })
     }
 
@@ -129,4 +139,15 @@ impl Registry {
         let found = digest::sha256(&bytes);
         if found == sha256 { Ok(bytes) } else { Err(corrupt(found)) }
     }
+}
+
+/// The digest of a model's bytes and, as far as they are one, the model: side by side, because each takes about as long.
+///
+/// The model must not be used before the digest is known to be the right one.
+fn hash_and_decode(bytes: &Bytes) -> (String, Result<Artifact, format::Error>) {
+    std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| digest::sha256(bytes));
+        let artifact = format::decode(bytes);
+        (hashing.join().expect("hashing cannot fail"), artifact)
+    })
 }

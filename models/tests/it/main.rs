@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod faulty;
+mod past_formats;
 mod registry_contract;
 mod stream_contract;

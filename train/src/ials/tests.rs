@@ -101,7 +101,7 @@ fn fold_in_equals_one_more_half_epoch() {
     let (artifact, _) = fitted(&dataset, Params { factors: 6, epochs: 3, ..Params::default() });
     let Scorer::Factors(factors) = artifact.scorer() else { panic!("iALS is a factor model") };
     let books = Side {
-        vectors: factors.books().clone(),
+        vectors: factors.books().to_owned(),
         eigenvalues: factors.eigenvalues().iter().copied().map(f64::from).collect(),
     };
     let matrix = Matrix::new(&dataset, None);
