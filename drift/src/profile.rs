@@ -206,9 +206,9 @@ impl<'a> TrainingProfileBuilder<'a> {
         }
         for (count, book) in by_book.into_iter().zip(&self.seen).filter(|(count, _)| *count > 0) {
             profile.basket_books.named.insert(book.id.as_ref().to_owned(), count);
-            let subject = self.catalogue.row(&book.id).and_then(|row| self.catalogue.book(row).subjects.first());
+            let subject = self.catalogue.row(&book.id).and_then(|row| self.catalogue.book(row).subjects().next());
             if let Some(subject) = subject {
-                *profile.basket_subjects.named.entry(subject.clone()).or_default() += count;
+                *profile.basket_subjects.named.entry(subject.to_owned()).or_default() += count;
             }
         }
         profile.basket_books = profile.basket_books.cut_to(KEEP_BOOKS);

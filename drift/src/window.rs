@@ -166,7 +166,7 @@ impl WindowBuilder {
             version: prediction.model.as_ref().map(|model| model.version),
             book: book.cloned(),
             book_known: row.is_some(),
-            subject: row.and_then(|row| catalogue.book(row).subjects.first()).cloned(),
+            subject: row.and_then(|row| catalogue.book(row).subjects().next()).map(str::to_owned),
             history_len: u32::try_from(prediction.history.len()).unwrap_or(u32::MAX),
             reader_known: prediction.reader_known,
             top_score: number(top_score).filter(|_| !seen.fallback),

@@ -2,14 +2,9 @@
 //!
 //! Constructors check shapes, finiteness and row ranges once, so that scoring need not.
 
-use std::collections::HashMap;
+use ndarray::{Array1, Array2, ArrayView2};
 
-use ndarray::{Array1, Array2};
-
-use crate::{
-    book::Catalogue,
-    id::{BookRow, ReaderId},
-};
+use crate::{catalogue::Catalogue, checks, id::BookRow, readers::Readers, shared::Shared};
 
 /// Why parts do not make a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,22 +49,31 @@ impl Scorer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbours {
     /// Where each source row begins in `targets`, shape `(n_books + 1,)`.
-    offsets: Vec<u32>,
+    offsets: Shared<u32>,
     /// Target rows, ascending within a source row.
-    targets: Vec<BookRow>,
+    targets: Shared<BookRow>,
     /// Weight of each target, finite.
-    weights: Vec<f32>,
+    weights: Shared<f32>,
 }
 
 impl Neighbours {
     /// Checks and wraps compressed sparse rows of a square matrix of side `n_books`.
     pub fn new(n_books: usize, offsets: Vec<u32>, targets: Vec<BookRow>, weights: Vec<f32>) -> Result<Self, Malformed> {
-        check_offsets("neighbours.offsets", n_books, &offsets, targets.len())?;
+        Self::from_parts(n_books, offsets.into(), targets.into(), weights.into())
+    }
+
+    pub(crate) fn from_parts(
+        n_books: usize,
+        offsets: Shared<u32>,
+        targets: Shared<BookRow>,
+        weights: Shared<f32>,
+    ) -> Result<Self, Malformed> {
+        checks::offsets("neighbours.offsets", n_books, &offsets, targets.len())?;
         if targets.len() != weights.len() {
             return Err(malformed("neighbours.weights", targets.len(), weights.len()));
         }
-        check_rows("neighbours.targets", n_books, &targets)?;
-        check_finite("neighbours.weights", &weights)?;
+        checks::rows("neighbours.targets", n_books, &targets)?;
+        checks::finite("neighbours.weights", &weights)?;
         Ok(Self { offsets, targets, weights })
     }
 
@@ -92,12 +96,12 @@ impl Neighbours {
 /// `s` books (Rendle et al. 2021, arXiv 2110.14037, for the objective).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Factors {
-    /// Rotated book factors, shape `(n_books, d)`.
-    pub(crate) books: Array2<f32>,
+    /// Rotated book factors, shape `(n_books, d)`, row by row.
+    books: Shared<f32>,
     /// Eigenvalues of the Gram matrix, shape `(d,)`, not negative.
-    pub(crate) eigenvalues: Array1<f32>,
+    eigenvalues: Array1<f32>,
     /// The objective they were trained with.
-    pub(crate) objective: Objective,
+    objective: Objective,
 }
 
 /// The weights of the implicit-feedback objective that a fold-in must repeat.
@@ -139,19 +143,29 @@ impl Objective {
 impl Factors {
     /// Checks and wraps rotated factors; see the type for what the arrays mean.
     pub fn new(books: Array2<f32>, eigenvalues: Array1<f32>, objective: Objective) -> Result<Self, Malformed> {
-        if books.ncols() != eigenvalues.len() || eigenvalues.is_empty() {
-            return Err(malformed(
-                "factors.eigenvalues",
-                format!("{} and at least 1", books.ncols()),
-                eigenvalues.len(),
-            ));
-        }
+        let n_books = books.nrows();
         let books = if books.is_standard_layout() { books } else { books.as_standard_layout().into_owned() };
-        check_finite("factors.books", books.as_slice().expect("standard layout is contiguous"))?;
-        check_finite("factors.eigenvalues", eigenvalues.as_slice().expect("one dimension is contiguous"))?;
-        if let Some(negative) = eigenvalues.iter().find(|e| **e < 0.0) {
-            return Err(malformed("factors.eigenvalues", "no negative value", negative));
+        let (mut values, skip) = books.into_raw_vec_and_offset();
+        values.drain(..skip.unwrap_or(0));
+        Self::from_parts(n_books, values.into(), eigenvalues, objective)
+    }
+
+    /// As [`Self::new`], of `n_books` rows one after the other.
+    pub(crate) fn from_parts(
+        n_books: usize,
+        books: Shared<f32>,
+        eigenvalues: Array1<f32>,
+        objective: Objective,
+    ) -> Result<Self, Malformed> {
+        let d = eigenvalues.len();
+        if d == 0 {
+            return Err(malformed("factors.eigenvalues", "at least 1", 0));
         }
+        if n_books.checked_mul(d) != Some(books.len()) {
+            return Err(malformed("factors.books", format!("{n_books} x {d}"), books.len()));
+        }
+        checks::finite("factors.books", &books)?;
+        checks::not_negative("factors.eigenvalues", eigenvalues.as_slice().expect("one dimension is contiguous"))?;
         objective.check()?;
         Ok(Self { books, eigenvalues, objective })
     }
@@ -160,64 +174,34 @@ impl Factors {
     pub fn d(&self) -> usize {
         self.eigenvalues.len()
     }
-}
 
-/// Histories of the readers a model was trained on: known rows, oldest first.
-#[derive(Debug, Clone, Default)]
-pub struct Readers {
-    ids: Vec<ReaderId>,
-    places: HashMap<ReaderId, u32>,
-    offsets: Vec<u32>,
-    rows: Vec<BookRow>,
+    /// Rotated book factors, shape `(n_books, d)`.
+    pub fn books(&self) -> ArrayView2<'_, f32> {
+        let shape = (self.books.len() / self.d(), self.d());
+        ArrayView2::from_shape(shape, &self.books).expect("the number of values was checked")
+    }
+
+    /// Eigenvalues of the Gram matrix of [`Self::books`], shape `(d,)`.
+    pub fn eigenvalues(&self) -> &Array1<f32> {
+        &self.eigenvalues
+    }
+
+    /// The objective they were trained with.
+    pub fn objective(&self) -> Objective {
+        self.objective
+    }
 }
 
 /// The most books of one reader's history that are scored with, newest kept. Older ones are only not offered again.
 pub const MAX_HISTORY: usize = 200;
 
-impl Readers {
-    /// Collects histories; the order of readers is kept. Of readers given twice the later history is the one found.
-    pub fn new(histories: impl IntoIterator<Item = (ReaderId, Vec<BookRow>)>) -> Self {
-        let mut readers = Self { offsets: vec![0], ..Self::default() };
-        for (id, history) in histories {
-            readers.rows.extend_from_slice(&history);
-            readers.offsets.push(readers.rows.len() as u32);
-            readers.places.insert(id.clone(), readers.ids.len() as u32);
-            readers.ids.push(id);
-        }
-        readers
-    }
-
-    /// Number of readers.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether none are known.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-
-    /// A reader's stored history, oldest first; `None` for a reader the model has not seen.
-    pub fn history(&self, reader: &str) -> Option<&[BookRow]> {
-        self.places.get(reader).map(|place| self.at(*place as usize).1)
-    }
-
-    /// All readers with their histories, in stored order.
-    pub fn iter(&self) -> impl Iterator<Item = (&ReaderId, &[BookRow])> {
-        (0..self.len()).map(|place| self.at(place))
-    }
-
-    fn at(&self, place: usize) -> (&ReaderId, &[BookRow]) {
-        (&self.ids[place], &self.rows[self.offsets[place] as usize..self.offsets[place + 1] as usize])
-    }
-}
-
 /// A trained model: what is stored, verified, loaded and scored.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     catalogue: Catalogue,
-    popularity: Vec<f32>,
-    percentiles: Vec<f32>,
+    popularity: Shared<f32>,
+    /// The same values, ascending.
+    sorted_popularity: Vec<f32>,
     scorer: Scorer,
     readers: Readers,
 }
@@ -232,6 +216,15 @@ impl Artifact {
         scorer: Scorer,
         readers: Readers,
     ) -> Result<Self, Malformed> {
+        Self::from_parts(catalogue, popularity.into(), scorer, readers)
+    }
+
+    pub(crate) fn from_parts(
+        catalogue: Catalogue,
+        popularity: Shared<f32>,
+        scorer: Scorer,
+        readers: Readers,
+    ) -> Result<Self, Malformed> {
         let n_books = catalogue.len();
         if n_books == 0 {
             return Err(malformed("catalogue", "at least one book", 0));
@@ -239,21 +232,19 @@ impl Artifact {
         if popularity.len() != n_books {
             return Err(malformed("popularity", n_books, popularity.len()));
         }
-        check_finite("popularity", &popularity)?;
-        if let Some(negative) = popularity.iter().find(|p| **p < 0.0) {
-            return Err(malformed("popularity", "no negative value", negative));
-        }
+        checks::not_negative("popularity", &popularity)?;
         let side = match &scorer {
             Scorer::Popularity => n_books,
             Scorer::Neighbours(neighbours) => neighbours.offsets.len() - 1,
-            Scorer::Factors(factors) => factors.books.nrows(),
+            Scorer::Factors(factors) => factors.books().nrows(),
         };
         if side != n_books {
             return Err(malformed("scorer", format!("{n_books} books"), side));
         }
-        check_rows("readers.rows", n_books, &readers.rows)?;
-        let percentiles = percentiles(&popularity);
-        Ok(Self { catalogue, popularity, percentiles, scorer, readers })
+        checks::rows("readers.rows", n_books, readers.parts().3)?;
+        let mut sorted_popularity = popularity.to_vec();
+        sorted_popularity.sort_unstable_by(f32::total_cmp);
+        Ok(Self { catalogue, popularity, sorted_popularity, scorer, readers })
     }
 
     /// The books, by row.
@@ -268,7 +259,10 @@ impl Artifact {
 
     /// Share of books that are less popular, counting ties half, by row; in `[0, 1)`.
     pub fn popularity_percentile(&self, row: BookRow) -> f32 {
-        self.percentiles[row.index()]
+        let own = self.popularity[row.index()];
+        let below = self.sorted_popularity.partition_point(|other| other.total_cmp(&own).is_lt());
+        let ties = self.sorted_popularity[below..].partition_point(|other| other.total_cmp(&own).is_eq());
+        (below as f32 + ties as f32 / 2.0) / self.sorted_popularity.len() as f32
     }
 
     /// How it scores.
@@ -279,50 +273,6 @@ impl Artifact {
     /// The readers it was trained on.
     pub fn readers(&self) -> &Readers {
         &self.readers
-    }
-}
-
-fn percentiles(popularity: &[f32]) -> Vec<f32> {
-    let mut order: Vec<usize> = (0..popularity.len()).collect();
-    order.sort_by(|a, b| popularity[*a].total_cmp(&popularity[*b]));
-    let mut result = vec![0.0; popularity.len()];
-    let n = popularity.len() as f32;
-    let mut start = 0;
-    while start < order.len() {
-        let ties = order[start..]
-            .iter()
-            .take_while(|row| popularity[**row].total_cmp(&popularity[order[start]]).is_eq())
-            .count();
-        for row in &order[start..start + ties] {
-            result[*row] = (start as f32 + ties as f32 / 2.0) / n;
-        }
-        start += ties;
-    }
-    result
-}
-
-fn check_offsets(part: &'static str, n_rows: usize, offsets: &[u32], n_entries: usize) -> Result<(), Malformed> {
-    if offsets.len() != n_rows + 1 {
-        return Err(malformed(part, n_rows + 1, offsets.len()));
-    }
-    let rising = offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-    if !rising || offsets[0] != 0 || offsets[n_rows] as usize != n_entries {
-        return Err(malformed(part, format!("rising from 0 to {n_entries}"), "something else"));
-    }
-    Ok(())
-}
-
-fn check_rows(part: &'static str, n_books: usize, rows: &[BookRow]) -> Result<(), Malformed> {
-    match rows.iter().find(|row| row.index() >= n_books) {
-        Some(row) => Err(malformed(part, format!("rows below {n_books}"), row.0)),
-        None => Ok(()),
-    }
-}
-
-fn check_finite(part: &'static str, values: &[f32]) -> Result<(), Malformed> {
-    match values.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(malformed(part, "finite numbers", value)),
-        None => Ok(()),
     }
 }
 
@@ -347,6 +297,22 @@ mod tests {
 
     #[test]
     fn percentiles_count_ties_half() {
-        assert_eq!(percentiles(&[5.0, 1.0, 1.0, 9.0]), [0.625, 0.25, 0.25, 0.875]);
+        let model = Artifact::new(books(4), vec![5.0, 1.0, 1.0, 9.0], Scorer::Popularity, Readers::new([])).unwrap();
+        let got = [0, 1, 2, 3].map(|row| model.popularity_percentile(BookRow(row)));
+        assert_eq!(got.to_vec(), vec![0.625, 0.25, 0.25, 0.875]);
+    }
+
+    #[test]
+    fn factors_are_kept_row_by_row_however_they_came() {
+        let objective = Objective { unobserved_weight: 0.1, regularization: 0.2, frequency_exponent: 1.0 };
+        let by_columns = ndarray::array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]].reversed_axes();
+        let mut cut = ndarray::array![[9.0, 9.0], [1.0, 4.0], [2.0, 5.0], [3.0, 6.0]];
+        cut.slice_collapse(ndarray::s![1.., ..]);
+        for books in [by_columns, cut] {
+            let factors = Factors::new(books, ndarray::array![1.0, 2.0], objective).unwrap();
+            assert_eq!(factors.books(), ndarray::array![[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]]);
+        }
+        let wrong = Factors::new(Array2::zeros((2, 3)), Array1::zeros(2), objective).unwrap_err();
+        assert_eq!(wrong.to_string(), "model part factors.books: expected 2 x 2, found 6");
     }
 }

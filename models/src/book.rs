@@ -1,10 +1,8 @@
-//! What the catalogue says about a book, and the ordered set of books one artefact knows.
-
-use std::collections::HashMap;
+//! What the catalogue says about one book.
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{BookId, BookRow};
+use crate::id::BookId;
 
 /// One book's metadata. Only the id is required.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,51 +55,4 @@ fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_yes(value: &bool) -> bool {
     *value
-}
-
-/// The books of one artefact in row order (ascending [`BookId`]), with the way back from an id to its row.
-#[derive(Debug, Clone, Default)]
-pub struct Catalogue {
-    books: Vec<Book>,
-    rows: HashMap<BookId, BookRow>,
-}
-
-impl Catalogue {
-    /// Builds from books in any order; rows follow ascending ids, so the same books always give the same rows.
-    ///
-    /// Of books with equal ids the last one given wins, as a later catalogue row replaces an earlier one.
-    pub fn new(books: impl IntoIterator<Item = Book>) -> Self {
-        let mut by_id = std::collections::BTreeMap::new();
-        for book in books {
-            by_id.insert(book.item_id.clone(), book);
-        }
-        let books: Vec<Book> = by_id.into_values().collect();
-        let rows = books.iter().enumerate().map(|(row, book)| (book.item_id.clone(), BookRow(row as u32))).collect();
-        Self { books, rows }
-    }
-
-    /// Number of books.
-    pub fn len(&self) -> usize {
-        self.books.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.books.is_empty()
-    }
-
-    /// All books, by row.
-    pub fn books(&self) -> &[Book] {
-        &self.books
-    }
-
-    /// The book in a row. Panics if the row belongs to a larger catalogue.
-    pub fn book(&self, row: BookRow) -> &Book {
-        &self.books[row.index()]
-    }
-
-    /// The row of a book, if it is known here.
-    pub fn row(&self, id: &str) -> Option<BookRow> {
-        self.rows.get(id).copied()
-    }
 }

@@ -6,6 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,7 @@ fn refuse(what: &'static str, expected: &'static str, found: &str) -> InvalidNam
 pub const MAX_ID_BYTES: usize = 256;
 
 macro_rules! name_type {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $expected:expr, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -85,14 +86,14 @@ name_type!(
     /// A book, as the catalogue names it: opaque text of 1 to [`MAX_ID_BYTES`] bytes, never parsed as a number.
     BookId,
     "book id",
-    "1 to 256 bytes without control characters",
+    OPAQUE,
     opaque
 );
 name_type!(
     /// A reader (or an anonymous session), as the catalogue names them: opaque text, never logged at info level.
     ReaderId,
     "reader id",
-    "1 to 256 bytes without control characters",
+    OPAQUE,
     opaque
 );
 name_type!(
@@ -130,7 +131,11 @@ name_type!(
     }
 );
 
-fn opaque(text: &str) -> bool {
+/// The rule of [`opaque`] in words.
+pub(crate) const OPAQUE: &str = "1 to 256 bytes without control characters";
+
+/// Whether a text may be an id of a book or a reader.
+pub(crate) fn opaque(text: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
@@ -160,7 +165,8 @@ impl Alias {
 }
 
 /// A position in one artefact's matrices, `0..n_books`. Meaningless outside that artefact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
 pub struct BookRow(pub u32);
 
 impl BookRow {

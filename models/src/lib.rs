@@ -4,7 +4,8 @@
 //! gives a trained model's bytes a meaning: scoring. The crate knows no sibling.
 //!
 //! - [`id`], [`book`], [`event`]: names, catalogue entries, records on the streams.
-//! - [`artifact`], [`score`], [`top_k`], [`format`](mod@format): a trained model, the one scoring path, its bytes.
+//! - [`catalogue`], [`readers`], [`artifact`]: a trained model and its parts.
+//! - [`score`], [`top_k`], [`format`](mod@format): the one scoring path, and a model's bytes.
 //! - [`manifest`], [`registry`]: what is known about a version, and the log of every decision about it.
 //! - [`signature`]: who vouches for a version.
 //! - [`split`]: which readers meet the canary.
@@ -12,23 +13,31 @@
 
 pub mod artifact;
 pub mod book;
+pub mod catalogue;
+mod checks;
 pub mod digest;
 pub mod event;
 pub mod format;
 pub mod id;
 pub mod manifest;
+mod mapped;
+pub mod readers;
 pub mod registry;
 pub mod score;
+mod shared;
 pub mod signature;
 pub mod split;
 pub mod store;
 pub mod stream;
+mod texts;
 pub mod top_k;
 
-pub use artifact::{Artifact, Factors, Neighbours, Objective, Readers, Scorer};
-pub use book::{Book, Catalogue};
+pub use artifact::{Artifact, Factors, Neighbours, Objective, Scorer};
+pub use book::Book;
+pub use catalogue::{BookRef, Catalogue};
 pub use id::{Alias, BookId, BookRow, InvalidName, ModelName, ReaderId, TenantName, Version};
 pub use manifest::Manifest;
+pub use readers::Readers;
 pub use registry::Registry;
 pub use score::{Query, Recommendation, Scratch};
 pub use store::Store;

@@ -108,7 +108,7 @@ impl Artifact {
             Scorer::Neighbours(neighbours) => sum_rows(neighbours, history, &mut scores),
             Scorer::Factors(factors) => {
                 let reader = factors.fold_in(history);
-                ndarray::linalg::general_mat_vec_mul(1.0, &factors.books, &reader, 0.0, &mut scores);
+                ndarray::linalg::general_mat_vec_mul(1.0, &factors.books(), &reader, 0.0, &mut scores);
             }
         }
         scratch.scores.view()
@@ -126,7 +126,7 @@ impl Artifact {
         for row in seen.iter().chain(query.exclude) {
             blocked[row.index()] = true;
         }
-        let sellable = |row: BookRow| !blocked[row.index()] && self.catalogue().book(row).available;
+        let sellable = |row: BookRow| !blocked[row.index()] && self.catalogue().book(row).is_available();
 
         let personal = !query.history.is_empty() && !matches!(self.scorer(), Scorer::Popularity);
         let mut books = Vec::new();
@@ -178,11 +178,11 @@ impl Factors {
         if s == 0 {
             return Array1::zeros(d);
         }
-        let ridge = self.objective.ridge(s as f64, self.books.nrows());
-        let a0 = f64::from(self.objective.unobserved_weight);
-        let diagonal = self.eigenvalues.mapv(|e| a0 * f64::from(e) + ridge);
+        let ridge = self.objective().ridge(s as f64, self.books().nrows());
+        let a0 = f64::from(self.objective().unobserved_weight);
+        let diagonal = self.eigenvalues().mapv(|e| a0 * f64::from(e) + ridge);
         let rows: Vec<usize> = history.iter().map(|row| row.index()).collect();
-        let z = self.books.select(Axis(0), &rows).mapv(f64::from);
+        let z = self.books().select(Axis(0), &rows).mapv(f64::from);
         let solution = if s < d {
             let scaled = &z / &diagonal;
             let mut kernel = scaled.dot(&z.t());
@@ -197,21 +197,6 @@ impl Factors {
             solve_in_place(system, z.sum_axis(Axis(0)))
         };
         solution.mapv(|value| value as f32)
-    }
-
-    /// Rotated book factors, shape `(n_books, d)`.
-    pub fn books(&self) -> &Array2<f32> {
-        &self.books
-    }
-
-    /// Eigenvalues of the Gram matrix of [`Self::books`], shape `(d,)`.
-    pub fn eigenvalues(&self) -> &Array1<f32> {
-        &self.eigenvalues
-    }
-
-    /// The objective they were trained with.
-    pub fn objective(&self) -> crate::artifact::Objective {
-        self.objective
     }
 }
 

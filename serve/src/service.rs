@@ -302,8 +302,7 @@ impl Service {
         (index, at): (usize, Timestamp),
     ) -> Prediction {
         let catalogue = served.artifact.catalogue();
-        let predictions: Vec<BookId> =
-            answer.books.iter().map(|scored| catalogue.book(scored.row).item_id.clone()).collect();
+        let predictions: Vec<BookId> = answer.books.iter().map(|scored| catalogue.book(scored.row).to_id()).collect();
         // Who has no name is a session of this one request.
         let session = || call.request_id.parse::<ReaderId>().expect("request ids are 1 to 128 visible characters");
         Prediction {

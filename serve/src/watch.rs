@@ -204,8 +204,9 @@ impl Watcher {
 /// Touches every page that scoring needs and fails on a model that cannot score.
 pub(crate) fn rehearse(artifact: &Artifact) -> Result<(), Failure> {
     let mut scratch = Scratch::default();
-    let every = artifact.readers().len().div_ceil(REHEARSALS).max(1);
-    let known = artifact.readers().iter().step_by(every).map(|(reader, _)| Some(reader.clone()));
+    let n_readers = artifact.readers().len();
+    let every = n_readers.div_ceil(REHEARSALS).max(1);
+    let known = (0..n_readers).step_by(every).map(|place| Some(artifact.readers().id(place)));
     for reader in std::iter::once(None).chain(known) {
         let ask = Ask { reader, k: 10, ..Ask::default() };
         engine::list(artifact, &ask, &mut scratch)?;

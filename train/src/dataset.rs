@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use models::{Book, BookId, BookRow, Catalogue, ReaderId};
+use models::{Book, BookId, BookRef, BookRow, Catalogue, ReaderId};
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -88,8 +88,8 @@ impl Dataset {
     }
 
     /// The books that came from a list of books, by row; those known only from interactions are left out.
-    pub fn listed_books(&self) -> impl Iterator<Item = &Book> {
-        self.catalogue.books().iter().zip(&self.listed).filter(|(_, listed)| **listed).map(|(book, _)| book)
+    pub fn listed_books(&self) -> impl Iterator<Item = BookRef<'_>> {
+        self.catalogue.books().zip(&self.listed).filter(|(_, listed)| **listed).map(|(book, _)| book)
     }
 
     /// Each reader's distinct books, oldest first; a repeated book stands at its newest place. Shape `(n_readers,)`.
@@ -117,7 +117,7 @@ impl Dataset {
         let mut line = String::new();
         for row in &self.interactions {
             line.clear();
-            let (reader, book) = (&self.readers[row.reader as usize], &self.catalogue.book(row.book).item_id);
+            let (reader, book) = (&self.readers[row.reader as usize], self.catalogue.book(row.book).item_id());
             writeln!(line, "{reader}\t{book}\t{}\t{}", row.at, row.weight).expect("writing to a string cannot fail");
             hasher.update(line.as_bytes());
         }
@@ -128,9 +128,9 @@ impl Dataset {
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(&Interaction) -> bool) -> Self {
         let mut builder = Builder::new(self.axis);
-        builder.list(self.listed_books().cloned());
+        builder.list(self.listed_books().map(BookRef::to_book));
         for row in self.interactions.iter().filter(|row| keep(row)) {
-            let book = &self.catalogue.book(row.book).item_id;
+            let book = &self.catalogue.book(row.book).to_id();
             builder.add(&self.readers[row.reader as usize], book, row.at, row.weight);
         }
         builder.finish().0
@@ -182,7 +182,7 @@ impl Builder {
             self.listed.iter().map(|book| book.item_id.clone()).collect();
         let bare = read_books.iter().filter(|id| !listed_ids.contains(*id)).cloned().map(Book::bare);
         let catalogue = Catalogue::new(self.listed.into_iter().chain(bare));
-        let listed = catalogue.books().iter().map(|book| listed_ids.contains(&book.item_id)).collect();
+        let listed = catalogue.books().map(|book| listed_ids.contains(book.item_id())).collect();
         let mut book_rows = vec![BookRow(0); read_books.len()];
         for (id, number) in &self.books.numbers {
             book_rows[*number as usize] = catalogue.row(id.as_str()).expect("every book read is in the catalogue");
@@ -259,7 +259,7 @@ pub(crate) mod tests {
     }
 
     fn titles(dataset: &Dataset, rows: &[BookRow]) -> Vec<String> {
-        rows.iter().map(|row| dataset.catalogue().book(*row).item_id.to_string()).collect()
+        rows.iter().map(|row| dataset.catalogue().book(*row).item_id().to_owned()).collect()
     }
 
     #[test]
@@ -295,7 +295,7 @@ pub(crate) mod tests {
         builder.add(&"ann".parse().unwrap(), &"old".parse().unwrap(), 1, 1.0);
         builder.add(&"bob".parse().unwrap(), &"new".parse().unwrap(), 2, 1.0);
         let past = builder.finish().0.filtered(|row| row.at < 2);
-        let books: Vec<&str> = past.catalogue().books().iter().map(|book| book.item_id.as_str()).collect();
+        let books: Vec<&str> = past.catalogue().books().map(BookRef::item_id).collect();
         assert_eq!(books, ["listed", "old"]);
         assert_eq!(past.readers().len(), 1);
     }

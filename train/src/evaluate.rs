@@ -113,7 +113,7 @@ pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
     assert!(at > 0, "a list of no places has no quality");
     let catalogue = artifact.catalogue();
     let rows: Vec<Option<BookRow>> =
-        split.train.catalogue().books().iter().map(|book| catalogue.row(book.item_id.as_str())).collect();
+        split.train.catalogue().books().map(|book| catalogue.row(book.item_id())).collect();
     let judged: Vec<Judged> = split
         .cases
         .par_iter()
@@ -121,7 +121,7 @@ pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
         .collect();
 
     let recommended: HashSet<BookRow> = judged.iter().flat_map(|judged| judged.list.iter().copied()).collect();
-    let n_eligible = catalogue.books().iter().filter(|book| book.available).count();
+    let n_eligible = catalogue.books().filter(|book| book.is_available()).count();
     let n_targets: usize = judged.iter().map(|judged| judged.n_targets).sum();
     let n_cold: usize = judged.iter().map(|judged| judged.n_cold).sum();
     let n_fallback = judged.iter().filter(|judged| judged.fallback).count();

@@ -137,7 +137,7 @@ fn cases(train: &Dataset, future: &Dataset, window: impl Fn(&Interaction) -> boo
         later[row.reader as usize].push(row.book);
     }
     let rows: Vec<Option<BookRow>> =
-        future.catalogue().books().iter().map(|book| train.catalogue().row(book.item_id.as_str())).collect();
+        future.catalogue().books().map(|book| train.catalogue().row(book.item_id())).collect();
     let in_train = |book: &BookRow| rows[book.index()];
     let mut histories = train.histories();
     let mut cases = Vec::new();
@@ -195,7 +195,7 @@ mod tests {
 
     fn described(split: &Split) -> Vec<String> {
         let names = |rows: &[BookRow]| {
-            let ids = rows.iter().map(|row| split.train.catalogue().book(*row).item_id.as_str());
+            let ids = rows.iter().map(|row| split.train.catalogue().book(*row).item_id());
             ids.collect::<Vec<_>>().join(" ")
         };
         let line = |case: &Case| {

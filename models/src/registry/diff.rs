@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Loaded;
 use crate::{
-    id::{BookId, Version},
+    id::Version,
     manifest::Estimate,
     score::{Query, Scratch},
 };
@@ -65,8 +65,8 @@ pub fn diff(from: &Loaded, to: &Loaded, k: usize, max_readers: usize) -> Diff {
         params.insert("algorithm".into(), pair);
     }
     let data = |lineage| serde_json::to_value(lineage).expect("a lineage has no maps with odd keys");
-    let ids = |loaded: &Loaded| loaded.artifact.catalogue().books().iter().map(|book| book.item_id.clone()).collect();
-    let (books_a, books_b): (BTreeSet<BookId>, BTreeSet<BookId>) = (ids(from), ids(to));
+    let books_a: BTreeSet<&str> = from.artifact.catalogue().books().map(|book| book.item_id()).collect();
+    let books_b: BTreeSet<&str> = to.artifact.catalogue().books().map(|book| book.item_id()).collect();
     Diff {
         from: from.version,
         to: to.version,
@@ -91,19 +91,19 @@ fn changed(a: &serde_json::Value, b: &serde_json::Value) -> BTreeMap<String, Pai
 }
 
 fn overlap(from: &Loaded, to: &Loaded, k: usize, max_readers: usize) -> Overlap {
-    let known = |reader: &&crate::id::ReaderId| to.artifact.readers().history(reader.as_str()).is_some();
+    let known = |reader: &&str| to.artifact.readers().history(reader).is_some();
     let common: Vec<_> = from.artifact.readers().iter().map(|(reader, _)| reader).filter(known).collect();
     let every = common.len().div_ceil(max_readers.max(1)).max(1);
     let mut scratch = Scratch::default();
-    let mut list = |loaded: &Loaded, reader: &str| -> Vec<BookId> {
+    let mut list = |loaded: &Loaded, reader: &str| -> Vec<String> {
         let history = loaded.artifact.history_of(Some(reader), &[]);
         let query = Query { history: &history.rows, k, include_seen: false, exclude: &[] };
         let books = loaded.artifact.recommend(query, &mut scratch).books;
-        books.iter().map(|scored| loaded.artifact.catalogue().book(scored.row).item_id.clone()).collect()
+        books.iter().map(|scored| loaded.artifact.catalogue().book(scored.row).item_id().to_string()).collect()
     };
     let (mut readers, mut shared, mut same_first) = (0_usize, 0.0, 0_usize);
     for reader in common.into_iter().step_by(every) {
-        let (a, b) = (list(from, reader.as_str()), list(to, reader.as_str()));
+        let (a, b) = (list(from, reader), list(to, reader));
         let longer = a.len().max(b.len()).max(1);
         shared += a.iter().filter(|book| b.contains(book)).count() as f64 / longer as f64;
         same_first += usize::from(a.first() == b.first());

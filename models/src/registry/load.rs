@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Error, Exported, Registry, Status, VersionState, objects, publish::read_manifest};
 use crate::{
     artifact::Artifact,
-    format,
+    digest, format,
     id::{ModelName, Version},
     manifest::{MODEL_FILE, Manifest},
     store::key,
@@ -103,12 +103,31 @@ impl Registry {
             found: "no such file".into(),
         })?;
         let object = key::blob(&file.sha256);
-        let bytes = objects::checked(&self.store, &object, &file.sha256).await?;
-        let artifact = tokio::task::spawn_blocking(move || format::decode(&bytes))
-            .await
-            .expect("decoding returns errors instead of panicking")
-            .map_err(|source| Error::Format { name: name.to_string(), version: version.to_string(), source })?;
+        let artifact = self.decoded(&object, &file.sha256).await?.map_err(|source| Error::Format {
+            name: name.to_string(),
+            version: version.to_string(),
+            source,
+        })?;
         Ok(Loaded { version, manifest: Arc::new(manifest), artifact: Arc::new(artifact) })
+    }
+
+    /// The model of an object that has the digest it should have.
+    async fn decoded(&self, object: &str, sha256: &str) -> Result<Result<Artifact, format::Error>, Error> {
+        let corrupt = |found: String| Error::Corrupt { object: object.into(), expected: sha256.into(), found };
+        let mut attempt = 1;
+        loop {
+            let bytes = self.store.map(object).await?.ok_or_else(|| corrupt("nothing".into()))?;
+            let (found, artifact) = tokio::task::spawn_blocking(move || hash_and_decode(&bytes))
+                .await
+                .expect("decoding returns errors instead of panicking");
+            if found == sha256 {
+                return Ok(artifact);
+            }
+            if attempt == objects::MAX_READS {
+                return Err(corrupt(found));
+            }
+            attempt += 1;
+        }
     }
 
     /// A version as it is stored, checked byte for byte.
@@ -127,4 +146,15 @@ impl Registry {
         }
         Ok(Exported { manifest: bytes, signatures, files })
     }
+}
+
+/// The digest of a model's bytes and, as far as they are one, the model: side by side, because each takes about as long.
+///
+/// The model must not be used before the digest is known to be the right one.
+fn hash_and_decode(bytes: &Bytes) -> (String, Result<Artifact, format::Error>) {
+    std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| digest::sha256(bytes));
+        let artifact = format::decode(bytes);
+        (hashing.join().expect("hashing cannot fail"), artifact)
+    })
 }

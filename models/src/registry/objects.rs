@@ -14,7 +14,7 @@ use crate::{
 /// Times the same bytes are sent to the same key when the store contradicts itself or does not answer.
 const MAX_REPEATS: u32 = 8;
 /// Times an object is read before its damage is believed: a cut connection can shorten an answer.
-const MAX_READS: u32 = 3;
+pub(super) const MAX_READS: u32 = 3;
 /// Wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 

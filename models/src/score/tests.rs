@@ -2,8 +2,10 @@ use ndarray::array;
 
 use super::*;
 use crate::{
-    artifact::{Objective, Readers},
-    book::{Book, Catalogue},
+    artifact::Objective,
+    book::Book,
+    catalogue::{BookRef, Catalogue},
+    readers::Readers,
 };
 
 fn catalogue(ids: &str) -> Catalogue {
@@ -51,8 +53,7 @@ fn neighbours() -> Artifact {
 fn ask(artifact: &Artifact, history: &[BookRow], k: usize, include_seen: bool) -> (String, Origin) {
     let query = Query { history, k, include_seen, exclude: &[] };
     let answer = artifact.recommend(query, &mut Scratch::default());
-    let ids: Vec<&str> =
-        answer.books.iter().map(|scored| artifact.catalogue().book(scored.row).item_id.as_str()).collect();
+    let ids: Vec<&str> = answer.books.iter().map(|scored| artifact.catalogue().book(scored.row).item_id()).collect();
     (ids.join(" "), answer.origin)
 }
 
@@ -73,7 +74,7 @@ fn seen_books_return_only_when_asked_for() {
 
 #[test]
 fn unavailable_and_excluded_books_never_appear() {
-    let mut shelf: Vec<Book> = catalogue("a b c").books().to_vec();
+    let mut shelf: Vec<Book> = catalogue("a b c").books().map(BookRef::to_book).collect();
     shelf[1].available = false;
     let popular =
         Artifact::new(Catalogue::new(shelf), vec![1.0, 3.0, 2.0], Scorer::Popularity, Readers::new([])).unwrap();

@@ -108,6 +108,11 @@ pub struct Listed {
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// The object's bytes, `None` if there is no such object.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, Error>;
+    /// As [`Backend::get`], for an immutable object: bytes that need not be in memory. A store on this machine maps the
+    /// file, whose pages are read when they are touched; others fetch them.
+    async fn map(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.get(key).await
+    }
     /// The object's size and date, `None` if there is no such object.
     async fn head(&self, key: &str) -> Result<Option<Listed>, Error>;
     /// Writes the object only if none exists under this key, atomically.
@@ -209,6 +214,11 @@ impl Store {
     /// See [`Backend::head`]; the returned key is below this folder too.
     pub async fn head(&self, key: &str) -> Result<Option<Listed>, Error> {
         Ok(self.backend.head(&self.full(key)).await?.map(|object| self.below(object)))
+    }
+
+    /// See [`Backend::map`].
+    pub async fn map(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        self.backend.map(&self.full(key)).await
     }
 
     /// See [`Backend::create`].

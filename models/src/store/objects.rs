@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use object_store::{
     Error as LibraryError, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    path::Path,
+    local::LocalFileSystem, path::Path,
 };
 
 use super::{Backend, Created, Error, Listed, courier::Refusal, key};
@@ -29,13 +29,21 @@ pub(super) struct Objects {
     library: Arc<dyn ObjectStore>,
     /// What stands before every key: empty or ending in `/`.
     prefix: String,
+    /// The same store, where its objects are files of this machine.
+    folder: Option<Arc<LocalFileSystem>>,
 }
 
 impl Objects {
     /// `prefix` is empty or a valid key.
     pub(super) fn new(library: Arc<dyn ObjectStore>, prefix: &str) -> Self {
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Self { library, prefix }
+        Self { library, prefix, folder: None }
+    }
+
+    /// A folder of this machine.
+    pub(super) fn in_folder(folder: LocalFileSystem) -> Self {
+        let folder = Arc::new(folder);
+        Self { library: Arc::clone(&folder) as Arc<dyn ObjectStore>, prefix: String::new(), folder: Some(folder) }
     }
 
     fn path(&self, key: &str) -> Result<Path, Error> {
@@ -119,6 +127,14 @@ impl Backend for Objects {
             Err(source) => return Err(failed("read", key, source)),
         };
         found.bytes().await.map(Some).map_err(|source| failed("read", key, source))
+    }
+
+    async fn map(&self, key: &str) -> Result<Option<Bytes>, Error> {
+        let Some(folder) = &self.folder else { return self.get(key).await };
+        let path = folder.path_to_filesystem(&self.path(key)?).map_err(|source| failed("map", key, source))?;
+        let mapped = tokio::task::spawn_blocking(move || crate::mapped::file(&path));
+        let mapped = mapped.await.expect("mapping a file returns errors instead of panicking");
+        mapped.map_err(|source| failed("map", key, LibraryError::Generic { store: "file", source: source.into() }))
     }
 
     async fn head(&self, key: &str) -> Result<Option<Listed>, Error> {

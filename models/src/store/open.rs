@@ -81,7 +81,7 @@ fn folder(url: &Url, bad: &dyn Fn(String) -> Error) -> Result<Objects, Error> {
     let denied = |source: cloud::Reason| Error::Denied { operation: "open", key: folder.display().to_string(), source };
     std::fs::create_dir_all(&folder).map_err(|source| denied(source.into()))?;
     let files = LocalFileSystem::new_with_prefix(&folder).map_err(|source| denied(source.into()))?;
-    Ok(Objects::new(Arc::new(files.with_fsync(true)), ""))
+    Ok(Objects::in_folder(files.with_fsync(true)))
 }
 
 fn memory(url: &Url, bad: &dyn Fn(String) -> Error) -> Result<Objects, Error> {

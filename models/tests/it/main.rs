@@ -6,6 +6,7 @@ mod faulty;
 mod lying;
 mod minio;
 mod minio_server;
+mod past_formats;
 mod registry_contract;
 mod store_contract;
 mod stream_contract;

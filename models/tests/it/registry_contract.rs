@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use jiff::Timestamp;
 use models::{
-    Alias, Artifact, Book, Catalogue, ModelName, Readers, Registry, Scorer, Store, Version,
+    Alias, Artifact, Book, BookRow, Catalogue, ModelName, Readers, Registry, Scorer, Store, Version,
     manifest::{DataLineage, MODEL_FILE, Manifest, Trigger, TriggerKind},
     registry::{Draft, Error, Intent, Op, Status},
     signature::Trust,
@@ -62,7 +62,7 @@ fn draft(title: &str) -> Draft {
 
 async fn title_of(registry: &Registry, number: u32) -> String {
     let loaded = registry.load(&name(), version(number)).await.unwrap();
-    loaded.artifact.catalogue().books()[0].title.clone().unwrap()
+    loaded.artifact.catalogue().book(BookRow(0)).title().unwrap().to_owned()
 }
 
 pub async fn contract(store: Store) {
@@ -282,4 +282,26 @@ async fn a_place_that_cannot_be_written_is_an_error_at_once() {
             .contains("scheme file, memory, s3, gs or az, found ftp")
     );
     assert!(Store::open("books").is_err());
+}
+
+#[tokio::test]
+async fn a_changed_file_on_disk_is_refused_and_a_loaded_model_outlives_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(&folder);
+    let registry = Registry::open(store.clone()).await.unwrap();
+    registry.publish(draft("Emma"), &intent("nightly")).await.unwrap();
+    let loaded = registry.load(&name(), version(1)).await.unwrap();
+    let blob = key::blob(&loaded.manifest.file(MODEL_FILE).unwrap().sha256);
+    let whole = store.map(&blob).await.unwrap().unwrap();
+    assert_eq!(Some(&whole), store.get(&blob).await.unwrap().as_ref(), "mapped or read, the bytes are the same");
+    let mut flipped = whole.to_vec();
+    *flipped.last_mut().unwrap() ^= 1;
+    for changed in [whole.slice(..whole.len() - 1), flipped.into(), "".into()] {
+        store.put(&blob, changed).await.unwrap();
+        assert!(matches!(registry.load(&name(), version(1)).await, Err(Error::Corrupt { .. })));
+    }
+    store.delete(&blob).await.unwrap();
+    assert_eq!(store.map(&blob).await.unwrap(), None);
+    assert!(matches!(registry.load(&name(), version(1)).await, Err(Error::Corrupt { .. })));
+    assert_eq!(loaded.artifact.catalogue().book(BookRow(0)).title(), Some("Emma"));
 }

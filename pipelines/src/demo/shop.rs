@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
-use models::{BookId, ReaderId};
+use models::{BookId, BookRef, ReaderId};
 use train::{TimeAxis, read};
 
 use super::Options;
@@ -58,11 +58,11 @@ fn replay(folder: &Path, seed: u64, shift: Option<Shift>) -> anyhow::Result<Box<
         .iter()
         .map(|row| {
             let reader = dataset.readers()[row.reader as usize].clone();
-            (reader, dataset.catalogue().book(row.book).item_id.clone())
+            (reader, dataset.catalogue().book(row.book).to_id())
         })
         .collect();
     let days = HISTORY_DAYS + LIVE_DAYS;
     let options = ReplayOptions { seed, days, start: first_day(), shift };
-    let replay = Replay::new(dataset.catalogue().books().to_vec(), &records, options);
+    let replay = Replay::new(dataset.catalogue().books().map(BookRef::to_book).collect(), &records, options);
     Ok(Box::new(replay.context("the ratings cannot be replayed")?))
 }

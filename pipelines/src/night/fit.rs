@@ -128,7 +128,7 @@ fn profile_of(dataset: &Dataset, now: Timestamp) -> drift::TrainingProfile {
     let mut builder = drift::TrainingProfileBuilder::new(dataset.catalogue(), now);
     for row in dataset.interactions() {
         let reader = dataset.readers()[row.reader as usize].as_str();
-        let book = dataset.catalogue().book(row.book).item_id.as_str();
+        let book = dataset.catalogue().book(row.book).item_id();
         builder.add(reader, book, clock(row.at));
     }
     builder.finish()

@@ -49,7 +49,7 @@ fn told(snapshot: &Snapshot, ask: &Ask) -> (String, Option<&'static str>, Arm) {
     let assigned = snapshot.assign("acme-books", ask.reader.as_ref());
     let answer = answer(snapshot, assigned, ask, &mut Scratch::default()).unwrap();
     let catalogue = snapshot.resident(answer.served).artifact.catalogue();
-    let ids: Vec<&str> = answer.books.iter().map(|scored| catalogue.book(scored.row).item_id.as_str()).collect();
+    let ids: Vec<&str> = answer.books.iter().map(|scored| catalogue.book(scored.row).item_id()).collect();
     (ids.join(" "), answer.fallback.map(Fallback::as_str), answer.served)
 }
 

@@ -153,8 +153,8 @@ fn prediction<'a>(answered: &'a Answered, ask: &'a Ask, answer: &'a Answer) -> P
     let served = answered.served(answer);
     let listed = answer.books.iter().map(|scored| {
         let book = served.artifact.catalogue().book(scored.row);
-        let author = (!book.authors.is_empty()).then(|| book.authors.join(", "));
-        Listed { book_id: book.item_id.as_str(), score: scored.score, title: book.title.as_deref(), author }
+        let author = (book.authors().len() > 0).then(|| book.authors().collect::<Vec<_>>().join(", "));
+        Listed { book_id: book.item_id(), score: scored.score, title: book.title(), author }
     });
     Prediction {
         user_id: ask.reader.as_ref().map(models::ReaderId::as_str),

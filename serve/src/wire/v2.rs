@@ -277,15 +277,13 @@ fn tensor_of<'a>(name: &'static str, answered: &'a Answered) -> Tensor<'a> {
     let n = answered.rows.len();
     let width = answered.rows.iter().map(|(_, answer)| answer.books.len()).max().unwrap_or(0);
     let book = |answer: &'a Answer, scored: &Scored| answered.served(answer).artifact.catalogue().book(scored.row);
-    let text_lists = |text: &dyn Fn(&'a models::Book) -> &'a str| {
+    let text_lists = |text: &dyn Fn(models::BookRef<'a>) -> &'a str| {
         padded(answered, width, Cow::Borrowed(""), |answer, scored| Cow::Borrowed(text(book(answer, scored))))
     };
     let per_row = |text: &dyn Fn(&'a Answer) -> Cow<'a, str>| answered.rows.iter().map(|(_, a)| text(a)).collect();
     let (shape, datatype, data) = match name {
-        "item_ids" => (vec![n, width], "BYTES", Values::Text(text_lists(&|book| book.item_id.as_str()))),
-        "titles" => {
-            (vec![n, width], "BYTES", Values::Text(text_lists(&|book| book.title.as_deref().unwrap_or_default())))
-        }
+        "item_ids" => (vec![n, width], "BYTES", Values::Text(text_lists(&models::BookRef::item_id))),
+        "titles" => (vec![n, width], "BYTES", Values::Text(text_lists(&|book| book.title().unwrap_or_default()))),
         "scores" => (vec![n, width], "FP32", Values::Float(padded(answered, width, 0.0, |_, scored| scored.score))),
         "model_versions" => {
             let versions = per_row(&|answer| answered.served(answer).version.to_string().into());

@@ -201,7 +201,7 @@ impl World {
 
     /// Registers a model, approves it and points `staging` at it.
     pub(crate) async fn stage(&self, artifact: &Artifact) -> Version {
-        let first_title = artifact.catalogue().books()[0].title.clone().unwrap();
+        let first_title = artifact.catalogue().book(BookRow(0)).title().unwrap().to_owned();
         let data = DataLineage {
             source: "memory".into(),
             sha256: String::new(),

@@ -94,14 +94,14 @@ fn fold_in_equals_one_more_half_epoch() {
     let mut builder = Builder::new(TimeAxis::None);
     let weighted = random_shelves(40, 30, 3);
     for row in weighted.interactions() {
-        let book = &weighted.catalogue().book(row.book).item_id;
+        let book = &weighted.catalogue().book(row.book).to_id();
         builder.add(&weighted.readers()[row.reader as usize], book, 0, 1.0);
     }
     let dataset = builder.finish().0;
     let (artifact, _) = fitted(&dataset, Params { factors: 6, epochs: 3, ..Params::default() });
     let Scorer::Factors(factors) = artifact.scorer() else { panic!("iALS is a factor model") };
     let books = Side {
-        vectors: factors.books().clone(),
+        vectors: factors.books().to_owned(),
         eigenvalues: factors.eigenvalues().iter().copied().map(f64::from).collect(),
     };
     let matrix = Matrix::new(&dataset, None);

@@ -22,7 +22,7 @@ fn read(name: &str, bytes: impl AsRef<[u8]>) -> Result<Interactions, Error> {
 fn described(read: &Interactions) -> String {
     let dataset = &read.dataset;
     let row = |row: &crate::Interaction| {
-        let (reader, book) = (&dataset.readers()[row.reader as usize], &dataset.catalogue().book(row.book).item_id);
+        let (reader, book) = (&dataset.readers()[row.reader as usize], dataset.catalogue().book(row.book).item_id());
         format!("{reader} {book} {} {}\n", row.at, row.weight)
     };
     let rows: String = dataset.interactions().iter().map(row).collect();
@@ -347,6 +347,6 @@ fn of_two_rows_with_one_id_the_last_wins() {
 fn a_book_without_readers_and_a_reader_without_a_listed_book_are_both_kept() {
     let books = items("items.csv", "item_id,title\nunread,Unread\n").books;
     let got = read_interactions([input("a.csv", "user_id,item_id\nann,unlisted\n")], books, &options()).unwrap();
-    let ids: Vec<&str> = got.dataset.catalogue().books().iter().map(|book| book.item_id.as_str()).collect();
+    let ids: Vec<&str> = got.dataset.catalogue().books().map(models::BookRef::item_id).collect();
     assert_eq!((ids, got.dataset.axis()), (vec!["unlisted", "unread"], TimeAxis::None));
 }

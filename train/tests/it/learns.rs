@@ -34,7 +34,7 @@ fn recommended(artifact: &Artifact, reader: &str, k: usize) -> Vec<String> {
     let history = artifact.readers().history(reader).unwrap_or_default();
     let query = Query { history, k, include_seen: false, exclude: &[] };
     let list = artifact.recommend(query, &mut Scratch::default());
-    list.books.iter().map(|book| artifact.catalogue().book(book.row).item_id.to_string()).collect()
+    list.books.iter().map(|book| artifact.catalogue().book(book.row).item_id().to_owned()).collect()
 }
 
 /// Two circles of readers who share no book, the second larger.
@@ -169,7 +169,7 @@ fn a_stored_reader_has_their_books_oldest_first() {
     for algorithm in every_algorithm() {
         let artifact = learned(&algorithm, &dataset, 1);
         let history = artifact.readers().history("ann").unwrap();
-        let ids: Vec<&str> = history.iter().map(|row| artifact.catalogue().book(*row).item_id.as_str()).collect();
+        let ids: Vec<&str> = history.iter().map(|row| artifact.catalogue().book(*row).item_id()).collect();
         assert_eq!(ids, ["ubik", "dune", "emma"], "{algorithm:?}");
     }
 }
