@@ -83,7 +83,7 @@ impl Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
             region: None,
-            poll_interval: Duration::from_secs(2),
+            poll_interval: Duration::from_secs(1),
             limits: Limits::default(),
             drain: Drain::default(),
             remember: Remember::default(),

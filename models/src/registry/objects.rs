@@ -44,12 +44,13 @@ pub(super) async fn settle(store: &Store, key: &str, bytes: &Bytes) -> Result<Op
     Err(doubt.map_or(Error::Busy { attempts: MAX_REPEATS }, Error::Store))
 }
 
-/// Creates an immutable object; one that exists must hold the same bytes.
-pub(super) async fn create(store: &Store, key: &str, bytes: &Bytes) -> Result<(), Error> {
-    let mut found = settle(store, key, bytes).await?;
+/// Creates an immutable object; one that exists must hold the same bytes. Says whether it existed.
+pub(super) async fn create(store: &Store, key: &str, bytes: &Bytes) -> Result<Created, Error> {
+    let Some(found) = settle(store, key, bytes).await? else { return Ok(Created::New) };
+    let mut found = Some(found);
     for _ in 1..MAX_READS {
         if found.as_ref().is_none_or(|found| found == bytes) {
-            return Ok(());
+            return Ok(Created::Exists);
         }
         tokio::time::sleep(PAUSE).await;
         found = store.get(key).await?;
@@ -59,7 +60,7 @@ pub(super) async fn create(store: &Store, key: &str, bytes: &Bytes) -> Result<()
             let found = digest::sha256(&found);
             Err(Error::Corrupt { object: key.into(), expected: digest::sha256(bytes), found })
         }
-        _ => Ok(()),
+        _ => Ok(Created::Exists),
     }
 }
 

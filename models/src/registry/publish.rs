@@ -11,7 +11,7 @@ use crate::{
     id::Version,
     manifest::{FileRef, Manifest},
     signature,
-    store::key,
+    store::{Created, key},
 };
 
 /// A file found in the store that is older than this is written again when it is published: a collector goes by age.
@@ -124,10 +124,8 @@ impl Registry {
             stored.push((key::signature(name, &manifest_sha256, number), signature));
         }
         stored.push((key::manifest(name, &manifest_sha256), &version.manifest));
-        for (object, bytes) in &stored {
-            objects::create(&self.store, object, bytes).await?;
-            self.renew(object, bytes, intent.at).await?;
-        }
+        let uploads = stored.iter().map(|(object, bytes)| self.upload(object, bytes, intent.at));
+        futures::future::try_join_all(uploads).await?;
         let receipt = self
             .commit(intent, |state| {
                 let version_number = state.models.get(name).map_or(Version::FIRST, ModelState::next_version);
@@ -159,8 +157,11 @@ impl Registry {
         Ok(Published { version, receipt })
     }
 
-    /// Writes an object that was there already once more, if it is old enough to look abandoned.
-    async fn renew(&self, object: &str, bytes: &Bytes, now: Timestamp) -> Result<(), Error> {
+    /// Creates an object. One that was there already is written once more if it is old enough to look abandoned.
+    async fn upload(&self, object: &str, bytes: &Bytes, now: Timestamp) -> Result<(), Error> {
+        if objects::create(&self.store, object, bytes).await? == Created::New {
+            return Ok(());
+        }
         let found = self.store.head(object).await?;
         if found.is_some_and(|found| now.duration_since(found.modified) > WRITTEN_AGAIN_AFTER) {
             self.store.put(object, bytes.clone()).await?;

@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "BOOKLOOP_REGION")]
     region: Option<String>,
     /// Milliseconds between two looks at the registry.
-    #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 2000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
     /// Seconds between failing readiness and closing the door, so that balancers look away first.
     #[arg(long, env = "BOOKLOOP_DRAIN_SECONDS", default_value_t = 10)]
