@@ -6,7 +6,7 @@ use std::{io::Write, path::Path, process::Output};
 use bookloop_tests::run;
 
 /// Thirty readers who share books, so that a sound file trains, as `user_id,item_id,timestamp`.
-fn sound_rows() -> Vec<String> {
+pub fn sound_rows() -> Vec<String> {
     let mut rows = Vec::new();
     for reader in 0..30 {
         for place in 0..6 {
@@ -17,7 +17,7 @@ fn sound_rows() -> Vec<String> {
     rows
 }
 
-fn csv(rows: &[String]) -> String {
+pub fn csv(rows: &[String]) -> String {
     format!("user_id,item_id,timestamp\n{}\n", rows.join("\n"))
 }
 

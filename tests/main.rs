@@ -8,5 +8,7 @@ mod faults;
 mod loop_turns;
 mod mlflow;
 mod real_books;
+mod registry_input;
+mod restore_drill;
 mod swap;
 mod tidy;

@@ -72,7 +72,7 @@ const OUTSIDE_ARROWS: [(&str, &[&str]); 6] = [
     ("axum", &["serve/", "models/tests/", "pipelines/tests/", "pipelines/src/simulate/http/tests.rs"]),
     ("prometheus_client", &["serve/src/"]),
     ("clap", &["pipelines/src/cli/"]),
-    ("serde_saphyr", &["pipelines/src/argo", "pipelines/tests/"]),
+    ("serde_saphyr", &["pipelines/src/argo", "pipelines/src/desired.rs", "pipelines/tests/"]),
 ];
 
 #[test]

@@ -5,6 +5,7 @@
 //! - [`argo`], [`cluster`]: the steps as Workflow objects, and those objects on a cluster.
 //! - [`trigger`]: a cause in, at most one training run out; [`watch`]: the drift detector as a service.
 //! - [`ingest`]: sales on the stream become training data; [`inputs`]: where training data is read from.
+//! - [`desired`]: where aliases should point, read from a reviewed file.
 //! - [`simulate`], [`demo`], [`report`]: readers made up from a seed, the whole loop on one machine, and its page.
 //! - [`cli`], [`exit`], [`progress`]: flags and environment in, exit code out, and what a person sees meanwhile.
 
@@ -12,6 +13,7 @@ pub mod argo;
 pub mod cli;
 pub mod cluster;
 pub mod demo;
+pub mod desired;
 pub mod exit;
 pub mod ingest;
 pub mod inputs;

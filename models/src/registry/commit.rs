@@ -74,8 +74,15 @@ impl Registry {
         intent: &Intent,
         plan: impl Fn(&State) -> Result<Vec<Op>, Error>,
     ) -> Result<Receipt, Error> {
+        let known = self.state();
+        let (state, ()) = futures::try_join!(self.refresh(), self.still_holds(&known))?;
+        drop(known);
+        let mut newest = Some(state);
         for race in 0..MAX_RACES {
-            let state = self.refresh().await?;
+            let state = match newest.take() {
+                Some(state) => state,
+                None => self.refresh().await?,
+            };
             if let Some(earlier) = intent.idempotency_key.as_ref().and_then(|key| state.keys.entry(key)) {
                 return Ok(Receipt { entry: self.entry(earlier).await?, repeated: true });
             }
@@ -84,20 +91,7 @@ impl Registry {
                 self.found().await?;
                 continue;
             }
-            let entry = Entry {
-                format: FORMAT,
-                id: state.last_id + 1,
-                prev_sha256: state.last_sha256.clone(),
-                writer: WRITER.into(),
-                epoch: self.epoch,
-                nonce: uuid::Uuid::new_v4().to_string(),
-                at: intent.at,
-                actor: intent.actor.clone(),
-                reason: intent.reason.clone(),
-                approval: intent.approval.clone(),
-                idempotency_key: intent.idempotency_key.clone(),
-                ops: plan(&state)?,
-            };
+            let entry = self.entry_after(&state, intent, plan(&state)?);
             state.accepts(&entry)?;
             self.check_targets(&entry).await?;
             drop(state);
@@ -111,6 +105,33 @@ impl Registry {
             tokio::time::sleep(Duration::from_millis(u64::from(race.min(6)) * 4 + jitter)).await;
         }
         Err(Error::Busy { attempts: MAX_RACES })
+    }
+
+    /// Whether the log still ends in, or goes on from, the last entry that this handle has seen. After a restore to an
+    /// earlier entry it does not, and what was decided on the lost ones must not follow there.
+    async fn still_holds(&self, known: &State) -> Result<(), Error> {
+        if known.last_id == 0 {
+            return Ok(());
+        }
+        objects::checked(&self.store, &key::log(known.last_id), &known.last_sha256).await.map(drop)
+    }
+
+    /// The entry that would follow `state`.
+    pub(super) fn entry_after(&self, state: &State, intent: &Intent, ops: Vec<Op>) -> Entry {
+        Entry {
+            format: FORMAT,
+            id: state.last_id + 1,
+            prev_sha256: state.last_sha256.clone(),
+            writer: WRITER.into(),
+            epoch: self.epoch,
+            nonce: uuid::Uuid::new_v4().to_string(),
+            at: intent.at,
+            actor: intent.actor.clone(),
+            reason: intent.reason.clone(),
+            approval: intent.approval.clone(),
+            idempotency_key: intent.idempotency_key.clone(),
+            ops,
+        }
     }
 
     /// Whether this process may write to this registry at all.
@@ -127,7 +148,7 @@ impl Registry {
     }
 
     /// An alias may only come to point at a version that the signature policy vouches for.
-    async fn check_targets(&self, entry: &Entry) -> Result<(), Error> {
+    pub(super) async fn check_targets(&self, entry: &Entry) -> Result<(), Error> {
         if self.trust.keys().is_empty() {
             return Ok(());
         }

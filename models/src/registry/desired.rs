@@ -62,18 +62,18 @@ impl Registry {
     /// A conflict when the alias is neither at `expect` nor at the target, and when this very line was applied before and
     /// the alias has left the target since: a rollback stands until the file is edited.
     pub async fn apply(&self, line: &DesiredAlias, actor: &str, at: Timestamp) -> Result<Applied, Error> {
-        let state = self.refresh().await?;
-        self.check_line(&state, line).await?;
-        if is_there(&state, line) {
+        if self.check_line(line).await? {
             return Ok(Applied::Unchanged);
         }
-        let intent = Intent::new(actor, &line.reason, at).under(line.ticket.clone()).once(key(line));
+        let intent = intent(line, actor, at);
         let receipt = self.commit(&intent, |state| ops(state, line)).await?;
         Ok(Applied::Moved(receipt))
     }
 
-    /// Whether [`Registry::apply`] would do its work now. Changes nothing.
-    pub async fn check_line(&self, state: &State, line: &DesiredAlias) -> Result<(), Error> {
+    /// Whether the alias is where the line wants it; an error where [`Registry::apply`] would not bring it there. Changes
+    /// nothing.
+    pub async fn check_line(&self, line: &DesiredAlias) -> Result<bool, Error> {
+        let state = self.refresh().await?;
         let standing = state.model(&line.name)?.version(&line.name, line.version)?;
         let digest = format!("sha256:{}", standing.manifest_sha256);
         if line.digest != digest {
@@ -83,13 +83,16 @@ impl Registry {
                 found: digest,
             });
         }
-        if is_there(state, line) {
-            return Ok(());
+        if is_there(&state, line) {
+            return Ok(true);
         }
         if let Some(earlier) = state.keys.entry(&key(line)) {
             return Err(self.moved_since(earlier, line).await?);
         }
-        ops(state, line).map(drop)
+        let rehearsal = self.entry_after(&state, &intent(line, "rehearsal", Timestamp::UNIX_EPOCH), ops(&state, line)?);
+        state.accepts(&rehearsal)?;
+        self.check_targets(&rehearsal).await?;
+        Ok(false)
     }
 
     /// The conflict of a line whose work was undone.
@@ -111,6 +114,10 @@ impl Registry {
             found: words,
         })
     }
+}
+
+fn intent(line: &DesiredAlias, actor: &str, at: Timestamp) -> Intent {
+    Intent::new(actor, &line.reason, at).under(line.ticket.clone()).once(key(line))
 }
 
 fn key(line: &DesiredAlias) -> String {

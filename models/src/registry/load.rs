@@ -130,10 +130,13 @@ impl Registry {
         }
     }
 
-    /// A version as it is stored, checked byte for byte.
+    /// A version as it is stored, checked byte for byte. What is revoked does not leave, nor what is no longer there.
     pub async fn export(&self, name: &ModelName, version: Version) -> Result<Exported, Error> {
         let state = self.state();
         let standing = state.model(name)?.version(name, version)?;
+        if matches!(standing.status, Status::Revoked | Status::Purged) {
+            return Err(Error::Refused(format!("version {version} of {name} is {}", standing.status.as_str())));
+        }
         let object = key::manifest(name, &standing.manifest_sha256);
         let bytes = objects::checked(&self.store, &object, &standing.manifest_sha256).await?;
         let manifest = read_manifest(&object, &bytes)?;

@@ -194,16 +194,21 @@ impl Registry {
 
     /// Whether this build may write here: asked of the store once, before the first commit.
     async fn check_writable(&self) -> Result<(), Error> {
+        if let Some(replica) = copy::replica(&self.store).await? {
+            let (here, source) = (self.store.url(), replica.source);
+            return Err(Error::Refused(format!("{here} is a replica of {source}; write there, or take over here")));
+        }
+        self.check_store().await
+    }
+
+    /// Whether the registry's format and the store let this build write.
+    async fn check_store(&self) -> Result<(), Error> {
         let newest = match read_marker(&self.store).await? {
             Some((marker, _)) => marker.min_writer,
             None => FORMAT,
         };
         if newest > FORMAT {
             return Err(Error::Unsupported { object: key::REGISTRY.into(), found: newest, supported: FORMAT });
-        }
-        if let Some(replica) = copy::replica(&self.store).await? {
-            let (here, source) = (self.store.url(), replica.source);
-            return Err(Error::Refused(format!("{here} is a replica of {source}; write there, or take over here")));
         }
         Ok(self.store.probe().await?)
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Error, Intent, ModelState, Op, Receipt, Registry, objects};
+use super::{Error, Intent, ModelState, Op, Receipt, Registry, Status, objects};
 use crate::{
     digest,
-    id::Version,
+    id::{ModelName, Version},
     manifest::{FileRef, Manifest},
-    signature,
+    signature::{self, SigningKey},
     store::{Created, key},
 };
 
@@ -53,11 +53,6 @@ impl Registry {
     /// anything; a run that dies before it leaves only unreferenced objects, which a repeated run finds and uses.
     pub async fn publish(&self, draft: Draft, intent: &Intent) -> Result<Published, Error> {
         let Draft { mut manifest, files } = draft;
-        let described = |(path, bytes): &(String, Bytes)| FileRef {
-            path: path.clone(),
-            sha256: digest::sha256(bytes),
-            bytes: bytes.len() as u64,
-        };
         manifest.files = files.iter().map(described).collect();
         manifest.check().map_err(Error::Refused)?;
         let bytes = Bytes::from(serde_json::to_vec_pretty(&manifest).expect("a manifest has no maps with odd keys"));
@@ -68,45 +63,78 @@ impl Registry {
         self.register(&manifest, &Exported { manifest: bytes, signatures, files }, intent).await
     }
 
-    /// Registers a version that was exported from another registry, with the same bytes and the next number here.
+    /// Registers a version of `name` that was exported from another registry, with the same bytes and the next number here.
     ///
-    /// Refused unless manifest and files agree and the signatures satisfy this registry's policy. A version whose manifest
-    /// is registered already is returned as it is.
-    pub async fn import(&self, version: &Exported, intent: &Intent) -> Result<Published, Error> {
-        let manifest = read_manifest("manifest.json", &version.manifest)?;
+    /// Refused unless the manifest is one of `name`, manifest and files agree, and the signatures satisfy this registry's
+    /// policy; and where its manifest is registered already, save under a version whose files were given up.
+    pub async fn import(&self, name: &ModelName, version: &Exported, intent: &Intent) -> Result<Published, Error> {
+        let manifest = read_manifest(signature::MANIFEST_FILE, &version.manifest)?;
+        if manifest.name != *name {
+            return Err(Error::Refused(format!("it is a version of {}, not of {name}", manifest.name)));
+        }
         let sha256 = digest::sha256(&version.manifest);
-        let given: Vec<FileRef> = version
-            .files
-            .iter()
-            .map(|(path, bytes)| FileRef {
-                path: path.clone(),
-                sha256: digest::sha256(bytes),
-                bytes: bytes.len() as u64,
-            })
-            .collect();
-        for listed in &manifest.files {
-            let found = given.iter().find(|file| file.path == listed.path);
-            if found != Some(listed) {
-                return Err(Error::Corrupt {
-                    object: listed.path.clone(),
-                    expected: listed.sha256.clone(),
-                    found: found.map_or_else(|| "no such file".into(), |found| found.sha256.clone()),
-                });
-            }
-        }
-        if let Some(extra) = given.iter().find(|file| manifest.file(&file.path).is_none()) {
-            return Err(Error::Refused(format!("{} is not listed in the manifest", extra.path)));
-        }
-        self.vouched(&manifest.name, &manifest, &sha256, &version.signatures)?;
+        check_files(&manifest, version)?;
+        self.vouched(name, &manifest, &sha256, &version.signatures)?;
         let state = self.refresh().await?;
-        let versions = state.models.get(&manifest.name).into_iter().flat_map(|model| &model.versions);
-        for (number, standing) in versions {
-            if standing.manifest_sha256 == sha256 {
-                return Err(Error::Refused(format!("it is version {number} of {} already", manifest.name)));
+        let versions = state.models.get(name).into_iter().flat_map(|model| &model.versions);
+        let mut given_up = 0;
+        for (number, standing) in versions.filter(|(_, standing)| standing.manifest_sha256 == sha256) {
+            if standing.status != Status::Purged {
+                return Err(Error::Refused(format!("it is version {number} of {name} already")));
             }
+            given_up += 1;
         }
-        let intent = intent.clone().once(format!("import-{sha256}"));
+        let intent = intent.clone().once(format!("import-{sha256}-{given_up}"));
         self.register(&manifest, version, &intent).await
+    }
+
+    /// Adds a signature to a version, as after a change of keys. The signatures it has stay, and so does its number.
+    ///
+    /// Refused where the policy does not vouch for the version, so that a new key says no more than the old one did. A
+    /// conflict while another signature of it is on its way; one whose writer died is in the way until a collector has
+    /// taken it.
+    pub async fn sign(
+        &self,
+        name: &ModelName,
+        version: Version,
+        key: &SigningKey,
+        intent: &Intent,
+    ) -> Result<Receipt, Error> {
+        let state = self.refresh().await?;
+        let standing = state.model(name)?.version(name, version)?;
+        if matches!(standing.status, Status::Revoked | Status::Purged) {
+            return Err(Error::Refused(format!("version {version} of {name} is {}", standing.status.as_str())));
+        }
+        let place = key::manifest(name, &standing.manifest_sha256);
+        let bytes = objects::checked(&self.store, &place, &standing.manifest_sha256).await?;
+        let manifest = read_manifest(&place, &bytes)?;
+        let bundles = self.signatures_of(name, standing).await?;
+        self.vouched(name, &manifest, &standing.manifest_sha256, &bundles)?;
+        let bundle = signature::sign(key, &manifest, &bytes).map_err(|error| Error::Refused(error.to_string()))?;
+        let (bundle, signature_sha256) = (Bytes::from(bundle.clone()), digest::sha256(&bundle));
+        let number = standing.signatures.len();
+        if standing.signatures.contains(&signature_sha256) {
+            return Err(Error::Refused(format!("key {} has signed version {version} of {name}", key.key_id())));
+        }
+        let in_the_way = |found: String| Error::Conflict {
+            what: format!("signature {} of version {version} of {name}", number + 1),
+            expected: signature_sha256.clone(),
+            found,
+        };
+        let object = key::signature(name, &standing.manifest_sha256, number);
+        objects::create(&self.store, &object, &bundle).await.map_err(|error| match error {
+            Error::Corrupt { found, .. } => in_the_way(found),
+            error => error,
+        })?;
+        self.renew(&object, &bundle, intent.at).await?;
+        self.commit(intent, |state| {
+            let signed = &state.model(name)?.version(name, version)?.signatures;
+            match signed.get(number) {
+                Some(found) if *found != signature_sha256 => Err(in_the_way(found.clone())),
+                _ => Ok(vec![Op::Sign { name: name.clone(), version, signature_sha256: signature_sha256.clone() }]),
+            }
+        })
+        .await
     }
 
     /// Uploads and commits.
@@ -125,7 +153,7 @@ impl Registry {
         }
         stored.push((key::manifest(name, &manifest_sha256), &version.manifest));
         let uploads = stored.iter().map(|(object, bytes)| self.upload(object, bytes, intent.at));
-        futures::future::try_join_all(uploads).await?;
+        let renewed = futures::future::try_join_all(uploads).await?.contains(&true);
         let receipt = self
             .commit(intent, |state| {
                 let version_number = state.models.get(name).map_or(Version::FIRST, ModelState::next_version);
@@ -141,8 +169,9 @@ impl Registry {
                 Ok(std::iter::once(register).chain(signatures.map(sign)).collect())
             })
             .await?;
-        if begun.elapsed() > Duration::from_hours(1) {
-            // Slow enough for a collector to have judged by a state without this version: whatever it took comes back.
+        if renewed || begun.elapsed() > Duration::from_hours(1) {
+            // A collector may have judged by a state without this version, or been about to delete what was old: whatever
+            // it took comes back.
             for (object, bytes) in &stored {
                 objects::create(&self.store, object, bytes).await?;
             }
@@ -157,17 +186,42 @@ impl Registry {
         Ok(Published { version, receipt })
     }
 
-    /// Creates an object. One that was there already is written once more if it is old enough to look abandoned.
-    async fn upload(&self, object: &str, bytes: &Bytes, now: Timestamp) -> Result<(), Error> {
+    /// Creates an object. One that was there already is written once more if it is old enough to look abandoned; whether
+    /// it was.
+    async fn upload(&self, object: &str, bytes: &Bytes, now: Timestamp) -> Result<bool, Error> {
         if objects::create(&self.store, object, bytes).await? == Created::New {
-            return Ok(());
+            return Ok(false);
         }
         let found = self.store.head(object).await?;
-        if found.is_some_and(|found| now.duration_since(found.modified) > WRITTEN_AGAIN_AFTER) {
+        let old = found.is_some_and(|found| now.duration_since(found.modified) > WRITTEN_AGAIN_AFTER);
+        if old {
             self.store.put(object, bytes.clone()).await?;
         }
-        Ok(())
+        Ok(old)
     }
+}
+
+/// Whether a version's files are the listed ones, no more and no less.
+fn check_files(manifest: &Manifest, version: &Exported) -> Result<(), Error> {
+    let given: Vec<FileRef> = version.files.iter().map(described).collect();
+    for listed in &manifest.files {
+        let found = given.iter().find(|file| file.path == listed.path);
+        if found != Some(listed) {
+            return Err(Error::Corrupt {
+                object: listed.path.clone(),
+                expected: listed.sha256.clone(),
+                found: found.map_or_else(|| "no such file".into(), |found| found.sha256.clone()),
+            });
+        }
+    }
+    if let Some(extra) = given.iter().find(|file| manifest.file(&file.path).is_none()) {
+        return Err(Error::Refused(format!("{} is not listed in the manifest", extra.path)));
+    }
+    Ok(())
+}
+
+fn described((path, bytes): &(String, Bytes)) -> FileRef {
+    FileRef { path: path.clone(), sha256: digest::sha256(bytes), bytes: bytes.len() as u64 }
 }
 
 /// A manifest's bytes, read and checked in itself.

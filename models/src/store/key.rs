@@ -84,11 +84,16 @@ pub fn manifest(name: &ModelName, sha256: &str) -> String {
 /// The folder of all manifests and signatures.
 pub const MODELS: &str = "models";
 
-/// One signature of a version, beside its manifest; the first is `model.sig`, later ones are numbered.
+/// One signature of a version, beside its manifest.
 pub fn signature(name: &ModelName, manifest_sha256: &str, number: usize) -> String {
     let folder = manifest(name, manifest_sha256);
-    let folder = folder.trim_end_matches("/manifest.json");
-    if number == 0 { format!("{folder}/model.sig") } else { format!("{folder}/model.{number}.sig") }
+    format!("{}/{}", folder.trim_end_matches("/manifest.json"), signature_file(number))
+}
+
+/// The file name of a version's signature, in the store and in an export: the first is `model.sig`, later ones are
+/// numbered from 1.
+pub fn signature_file(number: usize) -> String {
+    if number == 0 { "model.sig".into() } else { format!("model.{number}.sig") }
 }
 
 /// The folder of one run's intermediate results.

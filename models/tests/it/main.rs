@@ -3,6 +3,7 @@
 
 mod clouds;
 mod faulty;
+mod life;
 mod lying;
 mod minio;
 mod minio_server;

@@ -15,11 +15,11 @@ use models::{
 
 use crate::faulty::Faulty;
 
-fn name() -> ModelName {
+pub fn name() -> ModelName {
     "recommender".parse().unwrap()
 }
 
-fn version(number: u32) -> Version {
+pub fn version(number: u32) -> Version {
     Version::try_from(number).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn intent(reason: &str) -> Intent {
 }
 
 /// A version whose only book is called `title`.
-fn draft(title: &str) -> Draft {
+pub fn draft(title: &str) -> Draft {
     let mut book = Book::bare("b1".parse().unwrap());
     book.title = Some(title.into());
     let artifact = Artifact::new(Catalogue::new([book]), vec![1.0], Scorer::Popularity, Readers::new([])).unwrap();

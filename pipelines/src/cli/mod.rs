@@ -113,10 +113,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let service = matches!(
-        cli.command,
-        Command::Serve(_) | Command::Drift(drift::Command::Watch(_)) | Command::Models(models::Command::ServeApi(_))
-    );
+    let service = match &cli.command {
+        Command::Serve(_) | Command::Drift(drift::Command::Watch(_)) => true,
+        Command::Models(command) => command.is_service(),
+        _ => false,
+    };
     if let Err(problem) = start_logging(&cli.shared, service) {
         eprintln!("error: --log: {problem}");
         return ExitCode::from(exit::USAGE);

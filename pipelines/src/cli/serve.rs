@@ -10,7 +10,7 @@ use ::models::Registry;
 use ::serve::{ModelSource, Options, Server};
 use clap::Args;
 
-use super::{Place, asked_to_stop, stream};
+use super::{Place, asked_to_stop, keys, stream};
 use crate::exit;
 
 /// Answer readers: KServe V1 and V2 over HTTP, from the version in production.
@@ -24,6 +24,8 @@ pub(super) struct Arguments {
     place: Place,
     #[command(flatten)]
     stream: stream::Stream,
+    #[command(flatten)]
+    trusted: keys::Trusted,
     /// Address to answer on.
     #[arg(long, env = "BOOKLOOP_HOST", default_value = "127.0.0.1")]
     host: IpAddr,
@@ -52,7 +54,7 @@ Examples:
 impl Arguments {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let root = self.place.root()?;
-        let registry = Arc::new(Registry::open(root.clone()).await?);
+        let registry = Arc::new(Registry::open(root.clone()).await?.trusting(self.trusted.trust()?));
         let producer = self.stream.producer(&root, &stream::process_name("predictor"))?;
         let mut options = Options::new(self.place.tenant.clone(), self.place.model.clone());
         options.listen = SocketAddr::new(self.host, self.http_port);

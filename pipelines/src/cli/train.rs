@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Place, Shared, print};
+use super::{Place, Shared, keys, print};
 use crate::{
     night::{Judged, Night, SnapshotFacts, object},
     progress::Progress,
@@ -57,6 +57,8 @@ pub(super) struct Arguments {
     /// Id of what started it. [default: the run's name]
     #[arg(long, env = "BOOKLOOP_TRIGGER_ID")]
     trigger_id: Option<String>,
+    #[command(flatten)]
+    sign_with: keys::SignWith,
 }
 
 const EXAMPLES: &str = "\
@@ -103,7 +105,7 @@ impl Arguments {
     pub(super) async fn run(self, shared: &Shared) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let root = self.place.root()?;
-        let registry = Registry::open(root.clone()).await?;
+        let registry = Registry::open(root.clone()).await?.signing(self.sign_with.key()?);
         let run = self.run.unwrap_or_else(|| format!("run-{}", now.as_millisecond()));
         let night = Night {
             root,
