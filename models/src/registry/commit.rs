@@ -84,13 +84,14 @@ impl Registry {
                 self.found().await?;
                 continue;
             }
+            let nonce = self.nonces.draw();
             let entry = Entry {
                 format: FORMAT,
                 id: state.last_id + 1,
                 prev_sha256: state.last_sha256.clone(),
                 writer: WRITER.into(),
                 epoch: self.epoch,
-                nonce: uuid::Uuid::new_v4().to_string(),
+                nonce: nonce.to_string(),
                 at: intent.at,
                 actor: intent.actor.clone(),
                 reason: intent.reason.clone(),
@@ -107,7 +108,7 @@ impl Registry {
                 self.keep_checkpoints().await;
                 return Ok(Receipt { entry, repeated: false });
             }
-            let jitter = u64::from(entry.nonce.as_bytes()[0] ^ entry.nonce.as_bytes()[1]) % 16;
+            let jitter = u64::from(nonce.as_bytes()[0]) % 16;
             tokio::time::sleep(Duration::from_millis(u64::from(race.min(6)) * 4 + jitter)).await;
         }
         Err(Error::Busy { attempts: MAX_RACES })
