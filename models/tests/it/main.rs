@@ -3,6 +3,8 @@
 
 mod clouds;
 mod faulty;
+mod history;
+mod judge;
 mod lying;
 mod minio;
 mod registry_contract;
