@@ -9,3 +9,4 @@ mod loop_turns;
 mod real_books;
 mod swap;
 mod tidy;
+mod writers;
