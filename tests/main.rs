@@ -12,3 +12,4 @@ mod registry_input;
 mod restore_drill;
 mod swap;
 mod tidy;
+mod writers;

@@ -1,6 +1,10 @@
 //! What several tests need: the binary, a folder, small data, and a client.
 
+#[path = "../models/tests/it/judge/mod.rs"]
+pub mod judge;
+
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -13,6 +17,8 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
+
+use self::judge::{Answer, Deed, Event};
 
 /// The `bookloop` binary: the one that `BOOKLOOP_TEST_BINARY` names, else the one built beside this test.
 ///
@@ -97,4 +103,18 @@ pub fn data(file: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(file);
     assert!(path.exists(), "this test needs the real data set {}, which is missing", path.display());
     path
+}
+
+/// What a writer noted, one event a line. A line that its death cut short is no event.
+pub fn events(lines: &str) -> Vec<Event> {
+    lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// How many commits a writer was told are done, repeats counted once.
+pub fn acknowledged(events: &[Event]) -> u64 {
+    let keys = events.iter().filter_map(|event| match &event.deed {
+        Deed::Commit { key, answer: Answer::Done { .. }, .. } => Some(key.as_str()),
+        _ => None,
+    });
+    keys.collect::<BTreeSet<_>>().len() as u64
 }

@@ -124,7 +124,7 @@ impl Registry {
             prev_sha256: state.last_sha256.clone(),
             writer: WRITER.into(),
             epoch: self.epoch,
-            nonce: uuid::Uuid::new_v4().to_string(),
+            nonce: self.nonces.draw().to_string(),
             at: intent.at,
             actor: intent.actor.clone(),
             reason: intent.reason.clone(),
@@ -167,7 +167,14 @@ impl Registry {
         let found = match Entry::decode(entry.id, &found) {
             Ok(found) => Some(found),
             // Damaged on its way, it may be whole when read again: only a whole entry tells whose it is.
-            Err(_) => objects::read(&self.store, &object, |found| Entry::decode(entry.id, &found)).await?,
+            Err(_) => {
+                let whole = objects::read(&self.store, &object, |found| Entry::decode(entry.id, &found)).await;
+                whole.map_err(|error| match error {
+                    // It may be ours. Whoever repeats reads it first, and is told if it is damaged for good.
+                    damaged @ Error::Corrupt { .. } => objects::in_doubt(&object, damaged),
+                    other => other,
+                })?
+            }
         };
         Ok(found.is_some_and(|found| found.nonce == entry.nonce))
     }

@@ -14,6 +14,7 @@ mod gc;
 mod load;
 mod log;
 mod moves;
+mod nonce;
 mod objects;
 mod publish;
 mod recent;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
+use self::nonce::Nonces;
 pub use self::{
     checkpoint::EVERY as CHECKPOINT_EVERY,
     commit::{Intent, Receipt},
@@ -77,6 +79,8 @@ pub struct Registry {
     trust: Trust,
     /// What signs the versions this handle publishes.
     signer: Option<SigningKey>,
+    /// Where the nonces of its entries come from.
+    nonces: Nonces,
 }
 
 impl Registry {
@@ -97,7 +101,8 @@ impl Registry {
         let (epoch, last_checkpoint) = (state.epoch, AtomicU64::new(state.last_id));
         let (state, folding) = (RwLock::new(Arc::new(state)), tokio::sync::Mutex::default());
         let (writable, trust) = (tokio::sync::OnceCell::new(), Trust::default());
-        Self { store, state, folding, epoch, last_checkpoint, writable, trust, signer: None }
+        let nonces = Nonces::default();
+        Self { store, state, folding, epoch, last_checkpoint, writable, trust, signer: None, nonces }
     }
 
     /// The same handle under a signature policy: what it does not vouch for is neither loaded nor pointed at.
@@ -111,6 +116,14 @@ impl Registry {
     #[must_use]
     pub fn signing(mut self, key: Option<SigningKey>) -> Self {
         self.signer = key;
+        self
+    }
+
+    /// The same handle with the nonces of its entries, and the waits they decide, drawn from a seed: a run that must be
+    /// repeatable. Two handles of one registry must never be given the same seed.
+    #[must_use]
+    pub fn drawing(mut self, seed: u64) -> Self {
+        self.nonces = Nonces::seeded(seed);
         self
     }
 

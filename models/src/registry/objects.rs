@@ -41,7 +41,13 @@ pub(super) async fn settle(store: &Store, key: &str, bytes: &Bytes) -> Result<Op
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Err(doubt.map_or(Error::Busy { attempts: MAX_REPEATS }, Error::Store))
+    // Its first answer may have been about an attempt of ours that is under way still.
+    Err(doubt.map_or_else(|| in_doubt(key, "it says that the object exists, and holds nothing"), Error::Store))
+}
+
+/// The error of a create of which nobody can say whether it happened.
+pub(super) fn in_doubt(key: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Store(store::Error::Unavailable { operation: "create", key: key.into(), source: why.into() })
 }
 
 /// Creates an immutable object; one that exists must hold the same bytes. Says whether it existed.

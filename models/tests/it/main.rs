@@ -3,6 +3,8 @@
 
 mod clouds;
 mod faulty;
+mod history;
+mod judge;
 mod life;
 mod lying;
 mod minio;

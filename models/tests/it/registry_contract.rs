@@ -13,7 +13,7 @@ use models::{
     store::key,
 };
 
-use crate::faulty::Faulty;
+use crate::faulty::{Faulty, Rates};
 
 pub fn name() -> ModelName {
     "recommender".parse().unwrap()
@@ -145,7 +145,7 @@ async fn the_registry_keeps_its_contract_on_disk() {
 async fn the_registry_keeps_its_contract_when_the_store_fails_and_lies() {
     for seed in 0..12 {
         let inner = Store::open(&format!("memory://registry-faults-{seed}")).unwrap().backend();
-        let store = Store::over(Arc::new(Faulty::new(inner, seed, 30)), "faulty://");
+        let store = Store::over(Arc::new(Faulty::new(inner, seed, Rates { writes: 30, reads: 0 })), "faulty://");
         // Uploads are not retried by the registry itself, so the suite runs on commits only.
         commits_survive(store, seed).await;
     }
