@@ -195,7 +195,7 @@ mod tests {
 
     fn described(split: &Split) -> Vec<String> {
         let names = |rows: &[BookRow]| {
-            let ids = rows.iter().map(|row| split.train.catalogue().book(*row).item_id.as_str());
+            let ids = rows.iter().map(|row| split.train.catalogue().book(*row).item_id());
             ids.collect::<Vec<_>>().join(" ")
         };
         let line = |case: &Case| {

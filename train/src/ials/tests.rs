@@ -94,7 +94,7 @@ fn fold_in_equals_one_more_half_epoch() {
     let mut builder = Builder::new(TimeAxis::None);
     let weighted = random_shelves(40, 30, 3);
     for row in weighted.interactions() {
-        let book = &weighted.catalogue().book(row.book).item_id;
+        let book = &weighted.catalogue().book(row.book).to_id();
         builder.add(&weighted.readers()[row.reader as usize], book, 0, 1.0);
     }
     let dataset = builder.finish().0;

@@ -22,7 +22,7 @@ fn read(name: &str, bytes: impl AsRef<[u8]>) -> Result<Interactions, Error> {
 fn described(read: &Interactions) -> String {
     let dataset = &read.dataset;
     let row = |row: &crate::Interaction| {
-        let (reader, book) = (&dataset.readers()[row.reader as usize], &dataset.catalogue().book(row.book).item_id);
+        let (reader, book) = (&dataset.readers()[row.reader as usize], dataset.catalogue().book(row.book).item_id());
         format!("{reader} {book} {} {}\n", row.at, row.weight)
     };
     let rows: String = dataset.interactions().iter().map(row).collect();
