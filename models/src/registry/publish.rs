@@ -122,11 +122,10 @@ impl Registry {
             found,
         };
         let object = key::signature(name, &standing.manifest_sha256, number);
-        objects::create(&self.store, &object, &bundle).await.map_err(|error| match error {
+        self.upload(&object, &bundle, intent.at).await.map_err(|error| match error {
             Error::Corrupt { found, .. } => in_the_way(found),
             error => error,
         })?;
-        self.renew(&object, &bundle, intent.at).await?;
         self.commit(intent, |state| {
             let signed = &state.model(name)?.version(name, version)?.signatures;
             match signed.get(number) {
