@@ -120,8 +120,8 @@ fn a_file_of_aliases_is_applied_whole_or_not_at_all() {
     let head = "apiVersion: bookloop/v1\nmodels:\n";
     let apply = "models apply models.yaml STORE --actor gitops";
 
-    write(&format!("{head}{}{}", line("vip", ""), line("staging", "expect: 3, ")));
-    shop.refuses(apply, 11, "models.yaml: models[1], acme-books/recommender staging");
+    write(&format!("{head}{}{}", line("vip", ""), line("beta", "expect: 3, ")));
+    shop.refuses(apply, 11, "models.yaml: models[1], acme-books/recommender beta");
     write(&format!("{head}{}", line("v12", "")));
     shop.refuses(apply, 12, "models.yaml:3");
     write(&format!("{head}{}", line("vip", "until: May, ")));

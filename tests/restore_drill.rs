@@ -43,6 +43,12 @@ fn shell(folder: &Path, line: &str) {
 async fn answers(folder: &Path, store: &str) -> Vec<Value> {
     let predictor = Predictor::start(&format!("--store file://{}/{store} --tenant {TENANT}", folder.display()));
     let client = http();
+    // It listens before its model is loaded.
+    let begun = std::time::Instant::now();
+    while predict(&client, &predictor.url, "r1", 5).await.is_err() {
+        assert!(begun.elapsed().as_secs() < 60, "the predictor of {store} is never ready");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     let mut answers = Vec::new();
     for reader in ["r1", "r7", "r29", "a stranger"] {
         answers.push(predict(&client, &predictor.url, reader, 5).await.unwrap());
