@@ -75,7 +75,8 @@ impl Manifest {
             if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
                 return Err(format!("file {path:?}: expected 64 hex digits as sha256, found {:?}", file.sha256));
             }
-            let of_a_signature = path.starts_with("model.") && path.ends_with(".sig");
+            let of_a_signature =
+                path.strip_suffix(".sig").is_some_and(|stem| stem == "model" || stem.starts_with("model."));
             if path == signature::MANIFEST_FILE || of_a_signature {
                 return Err(format!("file {path:?}: the name is taken"));
             }

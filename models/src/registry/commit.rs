@@ -63,6 +63,24 @@ pub struct Receipt {
     pub repeated: bool,
 }
 
+/// Whose entry has the number that was tried for.
+enum Appended {
+    Ours,
+    /// Another writer's, with its bytes where they could be read.
+    Lost(Option<(Entry, Bytes)>),
+}
+
+/// The longest wait after a lost race.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to wait after losing a race: up to the time that the attempt `took`, doubled with every race in a row up to
+/// eight times, so that slow stores see fewer attempts in vain. The nonce is the draw.
+fn pause(race: u32, took: Duration, nonce: uuid::Uuid) -> Duration {
+    let most = (took.max(Duration::from_millis(2)) * (1 << race.min(3))).min(LONGEST_PAUSE);
+    let [high, low, ..] = *nonce.as_bytes();
+    most * u32::from(u16::from_be_bytes([high, low])) / u32::from(u16::MAX)
+}
+
 impl Registry {
     /// Commits what `plan` asks for, given the state it will be applied to.
     ///
@@ -91,18 +109,24 @@ impl Registry {
                 self.found().await?;
                 continue;
             }
-            let entry = self.entry_after(&state, intent, plan(&state)?);
+            let nonce = self.nonces.draw();
+            let entry = self.entry_after(&state, intent, nonce, plan(&state)?);
             state.accepts(&entry)?;
             self.check_targets(&entry).await?;
             drop(state);
             let bytes = entry.encode();
-            if self.append(&entry, &bytes).await? {
-                self.absorb(&entry, &bytes).await;
-                self.keep_checkpoints().await;
-                return Ok(Receipt { entry, repeated: false });
+            let begun = tokio::time::Instant::now();
+            match self.append(&entry, &bytes).await? {
+                Appended::Ours => {
+                    self.absorb(&entry, &bytes).await;
+                    self.keep_checkpoints().await;
+                    return Ok(Receipt { entry, repeated: false });
+                }
+                // Damage, if there is any, is reported by the fold that follows.
+                Appended::Lost(Some((winner, bytes))) => self.absorb(&winner, &bytes).await,
+                Appended::Lost(None) => {}
             }
-            let jitter = u64::from(entry.nonce.as_bytes()[0] ^ entry.nonce.as_bytes()[1]) % 16;
-            tokio::time::sleep(Duration::from_millis(u64::from(race.min(6)) * 4 + jitter)).await;
+            tokio::time::sleep(pause(race, begun.elapsed(), nonce)).await;
         }
         Err(Error::Busy { attempts: MAX_RACES })
     }
@@ -117,14 +141,14 @@ impl Registry {
     }
 
     /// The entry that would follow `state`.
-    pub(super) fn entry_after(&self, state: &State, intent: &Intent, ops: Vec<Op>) -> Entry {
+    pub(super) fn entry_after(&self, state: &State, intent: &Intent, nonce: uuid::Uuid, ops: Vec<Op>) -> Entry {
         Entry {
             format: FORMAT,
             id: state.last_id + 1,
             prev_sha256: state.last_sha256.clone(),
             writer: WRITER.into(),
             epoch: self.epoch,
-            nonce: self.nonces.draw().to_string(),
+            nonce: nonce.to_string(),
             at: intent.at,
             actor: intent.actor.clone(),
             reason: intent.reason.clone(),
@@ -160,15 +184,16 @@ impl Registry {
         Ok(())
     }
 
-    /// Sends one entry until the log shows whose it is: ours (`true`) or another writer's (`false`).
-    async fn append(&self, entry: &Entry, bytes: &Bytes) -> Result<bool, Error> {
+    /// Sends one entry until the log shows whose it is.
+    async fn append(&self, entry: &Entry, bytes: &Bytes) -> Result<Appended, Error> {
         let object = key::log(entry.id);
-        let Some(found) = objects::settle(&self.store, &object, bytes).await? else { return Ok(true) };
-        let found = match Entry::decode(entry.id, &found) {
+        let Some(found) = objects::settle(&self.store, &object, bytes).await? else { return Ok(Appended::Ours) };
+        let understand = |found: Bytes| Ok((Entry::decode(entry.id, &found)?, found));
+        let found = match understand(found) {
             Ok(found) => Some(found),
             // Damaged on its way, it may be whole when read again: only a whole entry tells whose it is.
             Err(_) => {
-                let whole = objects::read(&self.store, &object, |found| Entry::decode(entry.id, &found)).await;
+                let whole = objects::read(&self.store, &object, understand).await;
                 whole.map_err(|error| match error {
                     // It may be ours. Whoever repeats reads it first, and is told if it is damaged for good.
                     damaged @ Error::Corrupt { .. } => objects::in_doubt(&object, damaged),
@@ -176,16 +201,18 @@ impl Registry {
                 })?
             }
         };
-        Ok(found.is_some_and(|found| found.nonce == entry.nonce))
+        let ours = found.as_ref().is_some_and(|(found, _)| found.nonce == entry.nonce);
+        Ok(if ours { Appended::Ours } else { Appended::Lost(found) })
     }
 
-    /// Folds an entry of our own without reading it back.
+    /// Folds an entry that is at hand without reading it once more.
     async fn absorb(&self, entry: &Entry, bytes: &[u8]) {
         let _one_at_a_time = self.folding.lock().await;
         self.change(|state| {
-            // Otherwise a refresh was faster.
+            // Otherwise a refresh was faster. An entry that breaks a rule changes nothing here, and the next refresh
+            // says so.
             if state.last_id + 1 == entry.id {
-                state.advance(entry, link(bytes)).expect("the rules were kept when it was written");
+                let _ = state.advance(entry, link(bytes));
             }
         });
     }

@@ -53,7 +53,7 @@ pub enum Applied {
     /// The alias was there already.
     Unchanged,
     /// It moved.
-    Moved(Receipt),
+    Moved(Box<Receipt>),
 }
 
 impl Registry {
@@ -67,7 +67,7 @@ impl Registry {
         }
         let intent = intent(line, actor, at);
         let receipt = self.commit(&intent, |state| ops(state, line)).await?;
-        Ok(Applied::Moved(receipt))
+        Ok(Applied::Moved(receipt.into()))
     }
 
     /// Whether the alias is where the line wants it; an error where [`Registry::apply`] would not bring it there. Changes
@@ -89,7 +89,10 @@ impl Registry {
         if let Some(earlier) = state.keys.entry(&key(line)) {
             return Err(self.moved_since(earlier, line).await?);
         }
-        let rehearsal = self.entry_after(&state, &intent(line, "rehearsal", Timestamp::UNIX_EPOCH), ops(&state, line)?);
+        let rehearsal = {
+            let intent = intent(line, "rehearsal", Timestamp::UNIX_EPOCH);
+            self.entry_after(&state, &intent, uuid::Uuid::nil(), ops(&state, line)?)
+        };
         state.accepts(&rehearsal)?;
         self.check_targets(&rehearsal).await?;
         Ok(false)

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Loaded;
 use crate::{
+    catalogue::BookRef,
     id::Version,
     manifest::Estimate,
     score::{Query, Scratch},
@@ -65,8 +66,8 @@ pub fn diff(from: &Loaded, to: &Loaded, k: usize, max_readers: usize) -> Diff {
         params.insert("algorithm".into(), pair);
     }
     let data = |lineage| serde_json::to_value(lineage).expect("a lineage has no maps with odd keys");
-    let books_a: BTreeSet<&str> = from.artifact.catalogue().books().map(|book| book.item_id()).collect();
-    let books_b: BTreeSet<&str> = to.artifact.catalogue().books().map(|book| book.item_id()).collect();
+    let books_a: BTreeSet<&str> = from.artifact.catalogue().books().map(BookRef::item_id).collect();
+    let books_b: BTreeSet<&str> = to.artifact.catalogue().books().map(BookRef::item_id).collect();
     Diff {
         from: from.version,
         to: to.version,

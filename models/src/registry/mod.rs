@@ -62,6 +62,17 @@ struct Marker {
 /// Most entries fetched at once while catching up.
 const MAX_BATCH: u64 = 64;
 
+/// How many entries to ask for after `read` new ones. Most refreshes find none or one: those ask once or twice, since a
+/// request for what does not exist costs as much as any.
+fn next_batch(read: u64) -> u64 {
+    match read {
+        0 | 1 => 1,
+        2..6 => 4,
+        6..CHECKPOINT_EVERY => 16,
+        _ => MAX_BATCH,
+    }
+}
+
 /// A handle to one tenant's registry: its store, and the last state it has folded.
 ///
 /// Cheap to share behind an `Arc`. Readers and writers use the same type; reading needs no rights to write.
@@ -148,8 +159,9 @@ impl Registry {
                 None => return Ok(self.state()),
             }
         }
-        let mut batch = 1;
+        let mut read = 0;
         loop {
+            let batch = next_batch(read);
             let next = self.state().last_id + 1;
             let found: Vec<Option<(Entry, String)>> = futures::stream::iter(next..next + batch)
                 .map(|id| {
@@ -169,7 +181,7 @@ impl Registry {
             if end {
                 return Ok(self.state());
             }
-            batch = (batch * 4).min(MAX_BATCH);
+            read += batch;
         }
     }
 

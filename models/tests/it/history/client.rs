@@ -137,9 +137,9 @@ impl<'a> Client<'a> {
         let dies = self.dice.chance(15).then(|| Duration::from_millis(self.dice.below(60)));
         let Some(registry) = self.registry().await else { return Answer::Failed };
         let committing = commit(world, registry, key, wish);
-        let Some(dies) = dies else { return judge(committing.await) };
+        let Some(dies) = dies else { return judge(&committing.await) };
         if let Ok(answer) = tokio::time::timeout(dies, committing).await {
-            return judge(answer);
+            return judge(&answer);
         }
         world.died();
         self.registry = None;
@@ -156,9 +156,9 @@ impl<'a> Client<'a> {
     }
 }
 
-fn judge(answer: Result<u64, Error>) -> Answer {
+fn judge(answer: &Result<u64, Error>) -> Answer {
     match answer {
-        Ok(id) => Answer::Done { id },
+        Ok(id) => Answer::Done { id: *id },
         Err(Error::Conflict { .. } | Error::Refused(_) | Error::NotFound(_)) => Answer::Refused,
         Err(Error::Store(_)) => Answer::Doubt,
         Err(_) => Answer::Failed,

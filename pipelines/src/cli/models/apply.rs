@@ -81,7 +81,9 @@ impl Arguments {
         if shared.json {
             print::json(&rows);
         } else {
-            rows.iter().for_each(|row| println!("{}", in_words(row)));
+            for row in &rows {
+ println!("{}", in_words(row));
+}
         }
         outcome
     }
