@@ -67,7 +67,7 @@ pub struct Receipt {
 enum Appended {
     Ours,
     /// Another writer's, with its bytes where they could be read.
-    Lost(Option<(Entry, Bytes)>),
+    Lost(Option<Box<(Entry, Bytes)>>),
 }
 
 /// The longest wait after a lost race.
@@ -123,7 +123,7 @@ impl Registry {
                     return Ok(Receipt { entry, repeated: false });
                 }
                 // Damage, if there is any, is reported by the fold that follows.
-                Appended::Lost(Some((winner, bytes))) => self.absorb(&winner, &bytes).await,
+                Appended::Lost(Some(winner)) => self.absorb(&winner.0, &winner.1).await,
                 Appended::Lost(None) => {}
             }
             tokio::time::sleep(pause(race, begun.elapsed(), nonce)).await;
@@ -202,7 +202,7 @@ impl Registry {
             }
         };
         let ours = found.as_ref().is_some_and(|(found, _)| found.nonce == entry.nonce);
-        Ok(if ours { Appended::Ours } else { Appended::Lost(found) })
+        Ok(if ours { Appended::Ours } else { Appended::Lost(found.map(Box::new)) })
     }
 
     /// Folds an entry that is at hand without reading it once more.

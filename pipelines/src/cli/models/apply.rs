@@ -82,8 +82,8 @@ impl Arguments {
             print::json(&rows);
         } else {
             for row in &rows {
- println!("{}", in_words(row));
-}
+                println!("{}", in_words(row));
+            }
         }
         outcome
     }

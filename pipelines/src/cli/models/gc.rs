@@ -61,8 +61,8 @@ impl Arguments {
         };
         for (what, versions) in [(marked, &found.tombstoned), (given_up, &found.purged)] {
             for (name, version) in versions {
- println!("{name} version {version}: {what}");
-}
+                println!("{name} version {version}: {what}");
+            }
         }
         found.objects.iter().for_each(|object| println!("{object}: {gone}"));
         println!(
