@@ -311,9 +311,9 @@ impl Backend for Faulty {
     }
 }
 
-/// An honest store in memory, gone with its value.
-#[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<String, Bytes>>);
+/// An honest store in memory, gone with its last clone.
+#[derive(Debug, Default, Clone)]
+pub struct Memory(Arc<Mutex<BTreeMap<String, Bytes>>>);
 
 impl Memory {
     fn objects(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Bytes>> {
