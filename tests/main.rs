@@ -6,6 +6,8 @@
 mod bad_input;
 mod faults;
 mod loop_turns;
+#[path = "../models/tests/it/minio_server.rs"]
+mod minio_server;
 mod mlflow;
 mod real_books;
 mod registry_input;

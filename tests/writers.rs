@@ -1,7 +1,7 @@
 //! Many writer processes on one registry, killed at random: nothing acknowledged is lost, doubled or reordered.
 
 use std::{
-    net::TcpListener,
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -15,6 +15,8 @@ use models::{Registry, Store, signature::Trust, store::key};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::minio_server::Server;
+
 /// How many, how much each, and how long they are left in peace.
 struct Race {
     writers: usize,
@@ -24,11 +26,11 @@ struct Race {
     seed: u64,
 }
 
-fn start(url: &str, settings: &[(&str, String)], folder: &Path, writer: usize, race: &Race) -> Child {
+fn start(url: &str, settings: &BTreeMap<String, String>, folder: &Path, writer: usize, race: &Race) -> Child {
     Command::new(env!("CARGO_BIN_EXE_bookloop-test-writer"))
         .args([url, &writer.to_string(), &race.commits.to_string()])
         .arg(history(folder, writer))
-        .envs(settings.iter().map(|(name, value)| (*name, value)))
+        .envs(settings)
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
@@ -39,7 +41,7 @@ fn history(folder: &Path, writer: usize) -> PathBuf {
 }
 
 /// Runs the race to its end; how many kills there were.
-fn run(url: &str, settings: &[(&str, String)], folder: &Path, race: &Race) -> usize {
+fn run(url: &str, settings: &BTreeMap<String, String>, folder: &Path, race: &Race) -> usize {
     let mut random = ChaCha8Rng::seed_from_u64(race.seed);
     let mut running: Vec<Option<Child>> =
         (0..race.writers).map(|writer| Some(start(url, settings, folder, writer, race))).collect();
@@ -70,7 +72,7 @@ fn run(url: &str, settings: &[(&str, String)], folder: &Path, race: &Race) -> us
 }
 
 /// The race, and then everything that must hold.
-async fn nothing_is_lost(store: Store, url: &str, settings: &[(&str, String)], race: &Race) {
+async fn nothing_is_lost(store: Store, url: &str, settings: &BTreeMap<String, String>, race: &Race) {
     let folder = tempfile::tempdir().unwrap();
     let begun = Instant::now();
     let kills = run(url, settings, folder.path(), race);
@@ -102,7 +104,7 @@ async fn nothing_is_lost(store: Store, url: &str, settings: &[(&str, String)], r
 async fn on_disk(race: Race) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());
-    nothing_is_lost(Store::open(&url).unwrap(), &url, &[], &race).await;
+    nothing_is_lost(Store::open(&url).unwrap(), &url, &BTreeMap::new(), &race).await;
 }
 
 #[tokio::test]
@@ -110,74 +112,22 @@ async fn four_killed_writers_on_disk_lose_nothing() {
     on_disk(Race { writers: 4, commits: 25, kill_every_ms: 60.0, seed: 4 }).await;
 }
 
+/// Commits of each of the sixteen: a thousand, or what `BOOKLOOP_TEST_COMMITS` says.
+fn commits() -> u64 {
+    std::env::var("BOOKLOOP_TEST_COMMITS")
+        .map_or(1_000, |text| text.parse().expect("BOOKLOOP_TEST_COMMITS is a number"))
+}
+
 #[tokio::test]
 #[ignore = "minutes: sixteen writers, a thousand commits each"]
 async fn sixteen_killed_writers_on_disk_lose_nothing() {
-    on_disk(Race { writers: 16, commits: 1_000, kill_every_ms: 200.0, seed: 16 }).await;
-}
-
-/// A MinIO server on a loopback port with a folder of its own; gone with the value.
-struct Minio {
-    child: Child,
-    settings: Vec<(&'static str, String)>,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Minio {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Minio {
-    /// Starts the binary that `BOOKLOOP_TEST_MINIO` names, with a bucket `bookloop`.
-    async fn start() -> Self {
-        let binary = std::env::var_os("BOOKLOOP_TEST_MINIO")
-            .expect("BOOKLOOP_TEST_MINIO must be the path of a minio binary to run this test");
-        let folder = tempfile::tempdir().unwrap();
-        // On a single drive a bucket is a folder.
-        std::fs::create_dir(folder.path().join("bookloop")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let settings = vec![
-            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
-            ("AWS_ALLOW_HTTP", "true".into()),
-            ("AWS_REGION", "us-east-1".into()),
-            ("AWS_ACCESS_KEY_ID", "bookloop".into()),
-            ("AWS_SECRET_ACCESS_KEY", "a-test-password".into()),
-        ];
-        let child = Command::new(binary)
-            .args(["server", "--quiet", "--address", &format!("127.0.0.1:{port}")])
-            .arg(folder.path())
-            .envs([
-                ("MINIO_ROOT_USER", "bookloop"),
-                ("MINIO_ROOT_PASSWORD", "a-test-password"),
-                ("MINIO_BROWSER", "off"),
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Self { child, settings, _folder: folder };
-        for _ in 0..100 {
-            if server.store("start").get("nothing").await.is_ok() {
-                return server;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("minio did not answer within its time");
-    }
-
-    fn store(&self, prefix: &str) -> Store {
-        let settings = self.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Store::open_with(&format!("s3://bookloop/{prefix}"), &settings).unwrap()
-    }
+    on_disk(Race { writers: 16, commits: commits(), kill_every_ms: 200.0, seed: 16 }).await;
 }
 
 #[tokio::test]
 #[ignore = "minutes: sixteen writers, a thousand commits each; needs BOOKLOOP_TEST_MINIO"]
 async fn sixteen_killed_writers_on_minio_lose_nothing() {
-    let server = Minio::start().await;
-    let race = Race { writers: 16, commits: 1_000, kill_every_ms: 200.0, seed: 16 };
+    let server = Server::start().await;
+    let race = Race { writers: 16, commits: commits(), kill_every_ms: 200.0, seed: 16 };
     nothing_is_lost(server.store("race"), "s3://bookloop/race", &server.settings, &race).await;
 }
