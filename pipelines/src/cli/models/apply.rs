@@ -81,7 +81,9 @@ impl Arguments {
         if shared.json {
             print::json(&rows);
         } else {
-            rows.iter().for_each(|row| println!("{}", in_words(row)));
+            for row in &rows {
+                println!("{}", in_words(row));
+            }
         }
         outcome
     }
@@ -102,7 +104,9 @@ async fn check(
     }
     let mut problems = problems.into_iter();
     let Some(first) = problems.next() else { return Ok(rows) };
-    problems.for_each(|problem| eprintln!("error: {}", super::super::in_words(&problem)));
+    for problem in problems {
+        eprintln!("error: {}", super::super::in_words(&problem));
+    }
     Err(first.context("nothing was applied"))
 }
 

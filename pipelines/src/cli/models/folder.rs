@@ -173,7 +173,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), Stri
     for entry in fs::read_dir(here).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name();
-        let Some(name) = name.to_str() else { return Err(format!("{name:?}: expected a name that is text")) };
+        let Some(name) = name.to_str() else { return Err(format!("{}: expected a name that is text", name.display())) };
         let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
         // Of the entry itself: a link is not followed.
         let kind = entry.file_type().map_err(failed)?;

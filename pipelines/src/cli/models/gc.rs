@@ -60,9 +60,13 @@ impl Arguments {
             ("would be marked for deletion", "files would be given up", "would be deleted")
         };
         for (what, versions) in [(marked, &found.tombstoned), (given_up, &found.purged)] {
-            versions.iter().for_each(|(name, version)| println!("{name} version {version}: {what}"));
+            for (name, version) in versions {
+                println!("{name} version {version}: {what}");
+            }
         }
-        found.objects.iter().for_each(|object| println!("{object}: {gone}"));
+        for object in &found.objects {
+            println!("{object}: {gone}");
+        }
         println!(
             "{} versions {marked}, {} {given_up}; {} objects, {} bytes {gone}",
             found.tombstoned.len(),

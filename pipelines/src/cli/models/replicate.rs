@@ -17,7 +17,7 @@ use super::{super::asked_to_stop, Shared, Where, duration, intent, print};
 use crate::exit;
 
 /// The longest wait between two rounds while something is away.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Keep a copy of a tenant's registry in step with it, every byte checked; or take over with the copy.
 ///
