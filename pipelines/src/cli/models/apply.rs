@@ -104,7 +104,9 @@ async fn check(
     }
     let mut problems = problems.into_iter();
     let Some(first) = problems.next() else { return Ok(rows) };
-    problems.for_each(|problem| eprintln!("error: {}", super::super::in_words(&problem)));
+    for problem in problems {
+        eprintln!("error: {}", super::super::in_words(&problem));
+    }
     Err(first.context("nothing was applied"))
 }
 

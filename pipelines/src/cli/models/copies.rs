@@ -97,7 +97,9 @@ pub(super) fn sound(seen: &Verification, place: &str, shared: &Shared) -> anyhow
             "verified {place}: {} log entries, {} checkpoints, {} versions, {} files, {} bytes",
             seen.entries, seen.checkpoints, seen.versions, seen.files, seen.bytes
         );
-        seen.problems.iter().for_each(|problem| println!("problem: {problem}"));
+        for problem in &seen.problems {
+            println!("problem: {problem}");
+        }
     }
     match seen.problems.len() {
         0 => Ok(()),

@@ -64,7 +64,6 @@ impl Arguments {
                 println!("{name} version {version}: {what}");
             }
         }
-        found.objects.iter().for_each(|object| println!("{object}: {gone}"));
         println!(
             "{} versions {marked}, {} {given_up}; {} objects, {} bytes {gone}",
             found.tombstoned.len(),

@@ -78,7 +78,7 @@ impl Where {
         Ok(Store::open(url)?.tenant(&self.tenant))
     }
 
-    /// The same tenant's model of that name.
+    /// The tenant's registry.
     fn open(&self) -> impl Future<Output = anyhow::Result<Registry>> {
         let root = self.root();
         async { Ok(Registry::open(root?).await?) }
