@@ -64,6 +64,9 @@ impl Arguments {
                 println!("{name} version {version}: {what}");
             }
         }
+        for object in &found.objects {
+            println!("{object}: {gone}");
+        }
         println!(
             "{} versions {marked}, {} {given_up}; {} objects, {} bytes {gone}",
             found.tombstoned.len(),
