@@ -15,3 +15,4 @@ mod registry_contract;
 mod store_contract;
 mod stream_contract;
 mod stub;
+mod tamper;
