@@ -12,6 +12,7 @@ mod minio_server;
 use std::{
     fs,
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -207,6 +208,7 @@ async fn mlflow(program: &Path, rounds: u64) -> f64 {
         .args(["server", "--host", "127.0.0.1", "--port", &port.to_string(), "--workers", "1"])
         .args(["--backend-store-uri", &format!("sqlite:///{}", folder.path().join("mlflow.db").display())])
         .current_dir(folder.path())
+        .process_group(0)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -252,8 +254,8 @@ struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // Its workers are in its process group and follow it.
-        let _ = self.0.kill();
+        // Its workers are processes of their own, all in the group that was made for them.
+        let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.0.id())]).status();
         let _ = self.0.wait();
     }
 }
