@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Error, State,
-    log::{Entry, FORMAT, link},
+    log::{FORMAT, link},
     objects, sealed,
 };
 use crate::store::{Store, key};
@@ -94,13 +94,12 @@ async fn newest_listed(store: &Store, genesis_sha256: &str) -> Result<Option<Sta
 /// The state of one checkpoint, unless it is missing, damaged, foreign, or not the state after the log's own entry.
 async fn usable(store: &Store, genesis_sha256: &str, id: u64) -> Result<Option<State>, Error> {
     let place = key::checkpoint(id);
-    let log = key::log(id);
     let read = futures::future::try_join(
         objects::read(store, &place, |bytes| decode(id, genesis_sha256, &bytes)),
-        objects::read(store, &log, |bytes| Entry::decode(id, &bytes).map(|_| link(&bytes))),
+        objects::entry(store, id),
     );
     let problem = match read.await {
-        Ok((Some(state), Some(sha256))) if state.last_sha256 == sha256 => return Ok(Some(state)),
+        Ok((Some(state), Some((_, bytes)))) if state.last_sha256 == link(&bytes) => return Ok(Some(state)),
         Ok((None, _)) => "missing".to_owned(),
         Ok((Some(_), _)) => format!("does not continue into entry {id} of the log"),
         Err(error @ Error::Store(_)) => return Err(error),

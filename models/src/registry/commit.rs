@@ -188,12 +188,11 @@ impl Registry {
     async fn append(&self, entry: &Entry, bytes: &Bytes) -> Result<Appended, Error> {
         let object = key::log(entry.id);
         let Some(found) = objects::settle(&self.store, &object, bytes).await? else { return Ok(Appended::Ours) };
-        let understand = |found: Bytes| Ok((Entry::decode(entry.id, &found)?, found));
-        let found = match understand(found) {
-            Ok(found) => Some(found),
+        let found = match Entry::decode(entry.id, &found) {
+            Ok(whole) => Some((whole, found)),
             // Damaged on its way, it may be whole when read again: only a whole entry tells whose it is.
             Err(_) => {
-                let whole = objects::read(&self.store, &object, understand).await;
+                let whole = objects::entry(&self.store, entry.id).await;
                 whole.map_err(|error| match error {
                     // It may be ours. Whoever repeats reads it first, and is told if it is damaged for good.
                     damaged @ Error::Corrupt { .. } => objects::in_doubt(&object, damaged),

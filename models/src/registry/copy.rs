@@ -81,10 +81,9 @@ pub async fn copy(from: &Store, to: &Store, until: Option<u64>) -> Result<Copied
     check_common_past(from, &state, to).await?;
     for id in state.last_id + 1..=last {
         let object = key::log(id);
-        let understand = |bytes: Bytes| Entry::decode(id, &bytes).map(|entry| (entry, bytes));
-        let read = objects::read(from, &object, understand).await?;
+        let read = objects::entry(from, id).await?;
         let (entry, bytes) = read.ok_or_else(|| Error::NotFound(format!("{object} at {}", from.url())))?;
-        super::fold(&mut state, &entry, link(&bytes))?;
+        super::fold(&mut state, &entry, &bytes)?;
         copy_objects(from, to, &entry, &source_state, &mut copied).await?;
         objects::create(to, &object, &bytes).await?;
         copied.entries += 1;

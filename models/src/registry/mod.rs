@@ -163,20 +163,16 @@ impl Registry {
         loop {
             let batch = next_batch(read);
             let next = self.state().last_id + 1;
-            let found: Vec<Option<(Entry, String)>> = futures::stream::iter(next..next + batch)
-                .map(|id| {
-                    let object = key::log(id);
-                    let understand = move |bytes: Bytes| Ok((Entry::decode(id, &bytes)?, log::link(&bytes)));
-                    async move { objects::read(&self.store, &object, understand).await }
-                })
+            let found: Vec<Option<(Entry, Bytes)>> = futures::stream::iter(next..next + batch)
+                .map(|id| objects::entry(&self.store, id))
                 .buffered(MAX_BATCH as usize)
                 .try_collect()
                 .await?;
             // Entries behind the first missing one are another batch's: they may have been written since.
-            let known: Vec<(Entry, String)> = found.into_iter().map_while(|entry| entry).collect();
+            let known: Vec<(Entry, Bytes)> = found.into_iter().map_while(|entry| entry).collect();
             let end = (known.len() as u64) < batch;
             if !known.is_empty() {
-                self.change(|state| known.into_iter().try_for_each(|(entry, sha256)| fold(state, &entry, sha256)))?;
+                self.change(|state| known.into_iter().try_for_each(|(entry, bytes)| fold(state, &entry, &bytes)))?;
             }
             if end {
                 return Ok(self.state());
@@ -207,7 +203,7 @@ impl Registry {
         let object = key::log(id);
         let missing =
             || Error::Corrupt { object: object.clone(), expected: "an entry".into(), found: "nothing".into() };
-        objects::read(&self.store, &object, |bytes| Entry::decode(id, &bytes)).await?.ok_or_else(missing)
+        objects::entry(&self.store, id).await?.map(|(entry, _)| entry).ok_or_else(missing)
     }
 
     /// Makes an empty place a registry; whoever is first decides which.
@@ -258,8 +254,8 @@ async fn genesis(store: &Store) -> Result<Option<String>, Error> {
 }
 
 /// Folds one entry that was read: a rule it breaks is damage, since no writer of ours would have written it.
-fn fold(state: &mut State, entry: &Entry, sha256: String) -> Result<(), Error> {
-    state.advance(entry, sha256).map_err(|error| match error {
+fn fold(state: &mut State, entry: &Entry, bytes: &[u8]) -> Result<(), Error> {
+    state.advance(entry, log::link(bytes)).map_err(|error| match error {
         corrupt @ Error::Corrupt { .. } => corrupt,
         broken => Error::Corrupt {
             object: key::log(entry.id),

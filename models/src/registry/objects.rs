@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Error;
+use super::{Error, log::Entry};
 use crate::{
     digest,
-    store::{self, Created, Store},
+    store::{self, Created, Store, key},
 };
 
 /// Times the same bytes are sent to the same key when the store contradicts itself or does not answer.
@@ -87,6 +87,11 @@ pub(super) async fn read<T>(
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Entry `id` of the log with its stored bytes; `None` where the log ends before it.
+pub(super) async fn entry(store: &Store, id: u64) -> Result<Option<(Entry, Bytes)>, Error> {
+    read(store, &key::log(id), |bytes| Ok((Entry::decode(id, &bytes)?, bytes))).await
 }
 
 /// An object's bytes, if they have the digest they should have.

@@ -3,11 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    Error, Registry, State, Status, VersionState, checkpoint, genesis,
-    log::{Entry, link},
-    objects,
-};
+use super::{Error, Registry, State, Status, VersionState, checkpoint, genesis, objects};
 use crate::{
     id::{ModelName, Version},
     manifest::Manifest,
@@ -143,15 +139,11 @@ async fn fold_all(
     seen: &mut Verification,
 ) -> Result<(), Error> {
     use futures::{StreamExt, TryStreamExt};
-    let entries = futures::stream::iter(1_u64..)
-        .map(|id| async move {
-            let understand = move |bytes: bytes::Bytes| Ok((Entry::decode(id, &bytes)?, link(&bytes)));
-            objects::read(store, &key::log(id), understand).await
-        })
-        .buffered(super::MAX_BATCH as usize);
+    let entries =
+        futures::stream::iter(1_u64..).map(|id| objects::entry(store, id)).buffered(super::MAX_BATCH as usize);
     let mut entries = std::pin::pin!(entries);
-    while let Some(Some((entry, sha256))) = entries.try_next().await? {
-        super::fold(state, &entry, sha256)?;
+    while let Some(Some((entry, bytes))) = entries.try_next().await? {
+        super::fold(state, &entry, &bytes)?;
         if let Some(bytes) = stored.get(&entry.id) {
             if *bytes == checkpoint::encode(state) {
                 seen.checkpoints += 1;
