@@ -4,7 +4,9 @@
 
 use ndarray::{Array1, Array2, ArrayView2};
 
-use crate::{catalogue::Catalogue, checks, id::BookRow, readers::Readers, shared::Shared};
+use crate::{
+    blend::Blend, catalogue::Catalogue, checks, id::BookRow, readers::Readers, shared::Shared, spectral::Spectral,
+};
 
 /// Why parts do not make a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +34,10 @@ pub enum Scorer {
     Neighbours(Neighbours),
     /// Matrix factorisation with fold-in: scores are products with a vector solved for the history.
     Factors(Factors),
+    /// A spectral filter: sparse weights and a low-rank part, both summed over the history.
+    Spectral(Spectral),
+    /// A weighted sum of other scorers.
+    Blend(Blend),
 }
 
 impl Scorer {
@@ -41,6 +47,28 @@ impl Scorer {
             Self::Popularity => "popularity",
             Self::Neighbours(_) => "neighbours",
             Self::Factors(_) => "factors",
+            Self::Spectral(_) => "spectral",
+            Self::Blend(_) => "blend",
+        }
+    }
+
+    /// How many books it scores; `None` where any number will do.
+    pub fn n_books(&self) -> Option<usize> {
+        match self {
+            Self::Popularity => None,
+            Self::Neighbours(neighbours) => Some(neighbours.n_books()),
+            Self::Factors(factors) => Some(factors.books().nrows()),
+            Self::Spectral(spectral) => Some(spectral.near().n_books()),
+            Self::Blend(blend) => blend.members().iter().find_map(|member| member.scorer.n_books()),
+        }
+    }
+
+    /// Whether a score of exactly zero means that there is no evidence, rather than a middling score.
+    pub fn is_silent_at_zero(&self) -> bool {
+        match self {
+            Self::Neighbours(_) => true,
+            Self::Blend(blend) => blend.members().iter().all(|member| member.scorer.is_silent_at_zero()),
+            Self::Popularity | Self::Factors(_) | Self::Spectral(_) => false,
         }
     }
 }
@@ -75,6 +103,11 @@ impl Neighbours {
         checks::rows("neighbours.targets", n_books, &targets)?;
         checks::finite("neighbours.weights", &weights)?;
         Ok(Self { offsets, targets, weights })
+    }
+
+    /// Number of books, the matrix's side.
+    pub fn n_books(&self) -> usize {
+        self.offsets.len() - 1
     }
 
     /// Targets and weights of one source row.
@@ -233,12 +266,7 @@ impl Artifact {
             return Err(malformed("popularity", n_books, popularity.len()));
         }
         checks::not_negative("popularity", &popularity)?;
-        let side = match &scorer {
-            Scorer::Popularity => n_books,
-            Scorer::Neighbours(neighbours) => neighbours.offsets.len() - 1,
-            Scorer::Factors(factors) => factors.books().nrows(),
-        };
-        if side != n_books {
+        if let Some(side) = scorer.n_books().filter(|side| *side != n_books) {
             return Err(malformed("scorer", format!("{n_books} books"), side));
         }
         checks::rows("readers.rows", n_books, readers.parts().3)?;

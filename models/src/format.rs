@@ -5,7 +5,7 @@
 //! are views of the bytes it was decoded from.
 //!
 //! Formats: 1 kept the catalogue as lines of JSON and the readers' ids as lines; 2 keeps both as columns, so that a
-//! catalogue of a million books is not parsed book by book.
+//! catalogue of a million books is not parsed book by book. The families spectral and blend came with format 2.
 
 mod read;
 mod v1;
@@ -47,9 +47,30 @@ pub enum Error {
 #[derive(Serialize, Deserialize)]
 struct Head {
     format: u32,
+    #[serde(flatten)]
+    scorer: ScorerHead,
+}
+
+/// What a scorer's arrays do not say.
+#[derive(Serialize, Deserialize)]
+struct ScorerHead {
     family: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     objective: Option<Objective>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    members: Vec<MemberHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberHead {
+    weight: f32,
+    #[serde(flatten)]
+    scorer: ScorerHead,
+}
+
+/// What stands before the names of the arrays of a blend's member.
+fn member(number: usize) -> String {
+    format!("member{number}.")
 }
 
 /// The bytes of an artefact; equal artefacts give equal bytes.
@@ -73,7 +94,7 @@ pub fn decode(bytes: &Bytes) -> Result<Artifact, Error> {
             return Err(Error::Head { expected, found: format!("format {newer}") });
         }
     };
-    let scorer = read::scorer(&parts, &head, catalogue.len())?;
+    let scorer = read::scorer(&parts, &head.scorer, catalogue.len())?;
     Ok(Artifact::from_parts(catalogue, parts.array("popularity")?, scorer, readers)?)
 }
 
@@ -84,10 +105,12 @@ mod tests {
     use super::*;
     use crate::{
         artifact::{Factors, Neighbours, Scorer},
+        blend::{Blend, Member},
         book::Book,
         catalogue::Catalogue,
         id::BookRow,
         readers::Readers,
+        spectral::Spectral,
     };
 
     fn three_books() -> Catalogue {
@@ -101,7 +124,13 @@ mod tests {
         let factors = Factors::new(array![[1.0, 0.5], [0.0, -2.0], [3.5, 0.25]], array![1.5, 4.0], objective).unwrap();
         let neighbours = Neighbours::new(3, vec![0, 1, 1, 2], vec![BookRow(1), BookRow(0)], vec![0.5, 0.25]).unwrap();
         let readers = || Readers::new([("ann".parse().unwrap(), vec![BookRow(0), BookRow(2)])]);
-        [Scorer::Popularity, Scorer::Neighbours(neighbours), Scorer::Factors(factors)]
+        let (sources, targets) = (array![[1.0], [0.0], [2.0]], array![[0.5], [4.0], [0.25]]);
+        let spectral = Spectral::new(neighbours.clone(), &sources, &targets).unwrap();
+        let neighbours = Scorer::Neighbours(neighbours);
+        let members = [(0.25, Scorer::Factors(factors.clone())), (0.75, neighbours.clone())];
+        let blend = Blend::new(members.map(|(weight, scorer)| Member { weight, scorer }).into()).unwrap();
+        let (factors, spectral) = (Scorer::Factors(factors), Scorer::Spectral(spectral));
+        [Scorer::Popularity, neighbours, factors, spectral, Scorer::Blend(blend)]
             .map(|scorer| Artifact::new(three_books(), vec![3.0, 2.0, 0.5], scorer, readers()).unwrap())
             .into()
     }

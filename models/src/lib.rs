@@ -4,7 +4,7 @@
 //! gives a trained model's bytes a meaning: scoring. The crate knows no sibling.
 //!
 //! - [`id`], [`book`], [`event`]: names, catalogue entries, records on the streams.
-//! - [`catalogue`], [`readers`], [`artifact`]: a trained model and its parts.
+//! - [`catalogue`], [`readers`], [`artifact`], [`spectral`], [`blend`]: a trained model and its parts.
 //! - [`score`], [`top_k`], [`format`](mod@format): the one scoring path, and a model's bytes.
 //! - [`manifest`], [`registry`]: what is known about a version, and the log of every decision about it.
 //! - [`signature`]: who vouches for a version.
@@ -12,6 +12,7 @@
 //! - [`store`], [`stream`], [`digest`]: where bytes live, how records travel, what bytes are called.
 
 pub mod artifact;
+pub mod blend;
 pub mod book;
 pub mod catalogue;
 mod checks;
@@ -26,6 +27,7 @@ pub mod registry;
 pub mod score;
 mod shared;
 pub mod signature;
+pub mod spectral;
 pub mod split;
 pub mod store;
 pub mod stream;
@@ -33,6 +35,7 @@ mod texts;
 pub mod top_k;
 
 pub use artifact::{Artifact, Factors, Neighbours, Objective, Scorer};
+pub use blend::Blend;
 pub use book::Book;
 pub use catalogue::{BookRef, Catalogue};
 pub use id::{Alias, BookId, BookRow, InvalidName, ModelName, ReaderId, TenantName, Version};
@@ -40,4 +43,5 @@ pub use manifest::Manifest;
 pub use readers::Readers;
 pub use registry::Registry;
 pub use score::{Query, Recommendation, Scratch};
+pub use spectral::Spectral;
 pub use store::Store;

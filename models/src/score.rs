@@ -2,10 +2,11 @@
 //!
 //! Evaluation and serving both call [`Artifact::recommend`], so what was measured is what readers get.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis, linalg::general_mat_vec_mul};
 
 use crate::{
     artifact::{Artifact, Factors, MAX_HISTORY, Neighbours, Scorer},
+    blend::standard_deviation,
     id::{BookId, BookRow},
     top_k::{self, Scored},
 };
@@ -102,16 +103,34 @@ impl Artifact {
         if scratch.scores.len() != n_books {
             scratch.scores = Array1::zeros(n_books);
         }
-        let mut scores = scratch.scores.view_mut();
-        match self.scorer() {
+        self.score_with(self.scorer(), history, &mut scratch.scores.view_mut());
+        scratch.scores.view()
+    }
+
+    fn score_with(&self, scorer: &Scorer, history: &[BookRow], scores: &mut ArrayViewMut1<'_, f32>) {
+        match scorer {
             Scorer::Popularity => scores.assign(&ArrayView1::from(self.popularity())),
-            Scorer::Neighbours(neighbours) => sum_rows(neighbours, history, &mut scores),
+            Scorer::Neighbours(neighbours) => sum_rows(neighbours, history, scores),
             Scorer::Factors(factors) => {
                 let reader = factors.fold_in(history);
-                ndarray::linalg::general_mat_vec_mul(1.0, &factors.books(), &reader, 0.0, &mut scores);
+                general_mat_vec_mul(1.0, &factors.books(), &reader, 0.0, scores);
+            }
+            Scorer::Spectral(spectral) => {
+                sum_rows(spectral.near(), history, scores);
+                general_mat_vec_mul(1.0, &spectral.targets(), &spectral.reader(history), 1.0, scores);
+            }
+            Scorer::Blend(blend) => {
+                let mut part = Array1::zeros(scores.len());
+                scores.fill(0.0);
+                for member in blend.members() {
+                    self.score_with(&member.scorer, history, &mut part.view_mut());
+                    let spread = standard_deviation(part.iter().copied());
+                    if spread > 0.0 {
+                        scores.scaled_add((f64::from(member.weight) / spread) as f32, &part);
+                    }
+                }
             }
         }
-        scratch.scores.view()
     }
 
     /// The best books for a history: never an unavailable one, an excluded one or (unless asked) a seen one.
@@ -133,7 +152,7 @@ impl Artifact {
         if personal {
             let scores = self.scores(query.history, scratch);
             let scores = scores.as_slice().expect("scores are contiguous");
-            let silent = matches!(self.scorer(), Scorer::Neighbours(_));
+            let silent = self.scorer().is_silent_at_zero();
             books = top_k::best(query.k, scores, |row| !(silent && scores[row.index()] == 0.0) && sellable(row));
         }
         let from_model = books.len();

@@ -1,32 +1,44 @@
 //! The parts of a file as arrays, and the arrays as a model.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use ndarray::Array1;
 use safetensors::SafeTensors;
 
-use super::{Error, Head};
+use super::{Error, ScorerHead, member};
 use crate::{
     artifact::{Factors, Malformed, Neighbours, Scorer, malformed},
+    blend::{Blend, Member},
     catalogue::Catalogue,
     readers::Readers,
     shared::{Shared, Stored},
+    spectral::Spectral,
     texts::{Lists, Texts},
 };
 
 /// Typed access to the parts of a file.
 pub(super) struct Parts<'a> {
     bytes: &'a Bytes,
-    tensors: SafeTensors<'a>,
+    tensors: Rc<SafeTensors<'a>>,
+    /// What stands before the names of a blend's members.
+    prefix: String,
 }
 
 impl<'a> Parts<'a> {
     pub fn new(bytes: &'a Bytes) -> Result<Self, Error> {
-        Ok(Self { bytes, tensors: SafeTensors::deserialize(bytes)? })
+        Ok(Self { bytes, tensors: Rc::new(SafeTensors::deserialize(bytes)?), prefix: String::new() })
+    }
+
+    /// The parts of a blend's member.
+    fn of_member(&self, number: usize) -> Self {
+        Self { bytes: self.bytes, tensors: Rc::clone(&self.tensors), prefix: member(number) }
     }
 
     /// A part's values, in place where the machine can read them there.
     pub fn array<T: Stored>(&self, name: &'static str) -> Result<Shared<T>, Malformed> {
-        let tensor = self.tensors.tensor(name).map_err(|_| malformed(name, "present", "absent"))?;
+        let tensor =
+            self.tensors.tensor(&format!("{}{name}", self.prefix)).map_err(|_| malformed(name, "present", "absent"))?;
         if tensor.dtype() != T::DTYPE {
             return Err(malformed(name, format!("{:?}", T::DTYPE), format!("{:?}", tensor.dtype())));
         }
@@ -62,23 +74,41 @@ pub(super) fn readers(parts: &Parts<'_>) -> Result<Readers, Malformed> {
     Readers::from_parts(ids, by_id, offsets, parts.array("readers.rows")?)
 }
 
-pub(super) fn scorer(parts: &Parts<'_>, head: &Head, n_books: usize) -> Result<Scorer, Error> {
+pub(super) fn scorer(parts: &Parts<'_>, head: &ScorerHead, n_books: usize) -> Result<Scorer, Error> {
     match head.family.as_str() {
         "popularity" => Ok(Scorer::Popularity),
-        "neighbours" => {
-            let offsets = parts.array("neighbours.offsets")?;
-            let (targets, weights) = (parts.array("neighbours.targets")?, parts.array("neighbours.weights")?);
-            Ok(Scorer::Neighbours(Neighbours::from_parts(n_books, offsets, targets, weights)?))
-        }
+        "neighbours" => Ok(Scorer::Neighbours(neighbours(parts, n_books)?)),
         "factors" => {
             let objective = head.objective.ok_or_else(|| malformed("objective", "present for factors", "absent"))?;
             let eigenvalues = Array1::from(parts.array::<f32>("factors.eigenvalues")?.to_vec());
             let books = parts.array("factors.books")?;
             Ok(Scorer::Factors(Factors::from_parts(n_books, books, eigenvalues, objective)?))
         }
+        "spectral" => {
+            let (sources, targets) = (parts.array("spectral.sources")?, parts.array("spectral.targets")?);
+            let q = sources.len() / n_books.max(1);
+            Ok(Scorer::Spectral(Spectral::from_parts(neighbours(parts, n_books)?, sources, targets, q)?))
+        }
+        "blend" => {
+            let members = head.members.iter().enumerate().map(|(number, member)| {
+                // A blend in a blend would let the header's depth decide how deep this goes.
+                if member.scorer.family == "blend" {
+                    return Err(malformed("blend", "members that are no blends", "a blend").into());
+                }
+                let scorer = scorer(&parts.of_member(number), &member.scorer, n_books)?;
+                Ok(Member { weight: member.weight, scorer })
+            });
+            Ok(Scorer::Blend(Blend::new(members.collect::<Result<_, Error>>()?)?))
+        }
         other => {
-            let expected = "family popularity, neighbours or factors".into();
+            let expected = "family popularity, neighbours, factors, spectral or blend".into();
             Err(Error::Head { expected, found: other.into() })
         }
     }
+}
+
+fn neighbours(parts: &Parts<'_>, n_books: usize) -> Result<Neighbours, Malformed> {
+    let offsets = parts.array("neighbours.offsets")?;
+    let (targets, weights) = (parts.array("neighbours.targets")?, parts.array("neighbours.weights")?);
+    Neighbours::from_parts(n_books, offsets, targets, weights)
 }

@@ -3,17 +3,18 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
+use ndarray::ArrayView2;
 use safetensors::{Dtype, View};
 
-use super::{FORMAT, HEAD, Head};
+use super::{FORMAT, HEAD, Head, MemberHead, ScorerHead, member};
 use crate::{
-    artifact::{Artifact, Scorer},
+    artifact::{Artifact, Neighbours, Scorer},
     shared::{self, Stored},
     texts::{Lists, Texts},
 };
 
 pub(super) fn artifact(artifact: &Artifact) -> Bytes {
-    let mut parts = Parts(Vec::new());
+    let mut parts = Parts::default();
     let catalogue = artifact.catalogue();
     parts.texts("catalogue.ids.offsets", "catalogue.ids.text", &catalogue.ids);
     parts.array("catalogue.flags", &catalogue.flags);
@@ -31,40 +32,68 @@ pub(super) fn artifact(artifact: &Artifact) -> Bytes {
     parts.array("readers.by_id", by_id);
     parts.array("readers.offsets", offsets);
     parts.array("readers.rows", rows);
-    let mut objective = None;
-    match artifact.scorer() {
-        Scorer::Popularity => {}
-        Scorer::Neighbours(neighbours) => {
-            let (offsets, targets, weights) = neighbours.parts();
-            parts.array("neighbours.offsets", offsets);
-            parts.array("neighbours.targets", targets);
-            parts.array("neighbours.weights", weights);
-        }
-        Scorer::Factors(factors) => {
-            let books = factors.books();
-            let values = books.to_slice().expect("factors are kept row by row");
-            parts.shaped("factors.books", books.shape().to_vec(), values);
-            parts.array("factors.eigenvalues", factors.eigenvalues().as_slice().expect("one dimension is contiguous"));
-            objective = Some(factors.objective());
-        }
-    }
-    let head = Head { format: FORMAT, family: artifact.scorer().family().into(), objective };
+    let head = Head { format: FORMAT, scorer: parts.scorer(artifact.scorer()) };
     let head = serde_json::to_string(&head).expect("the header is plain");
-    safetensors::serialize(parts.0, Some(HashMap::from([(HEAD.to_owned(), head)])))
+    safetensors::serialize(parts.named, Some(HashMap::from([(HEAD.to_owned(), head)])))
         .expect("shapes were computed from the data")
         .into()
 }
 
 /// Named arrays in the making of a file. None is copied before the file is written.
-struct Parts<'a>(Vec<(&'static str, Part<'a>)>);
+#[derive(Default)]
+struct Parts<'a> {
+    named: Vec<(String, Part<'a>)>,
+    /// What stands before the names of a blend's members.
+    prefix: String,
+}
 
 impl<'a> Parts<'a> {
+    fn scorer(&mut self, scorer: &'a Scorer) -> ScorerHead {
+        let mut head = ScorerHead { family: scorer.family().into(), objective: None, members: Vec::new() };
+        match scorer {
+            Scorer::Popularity => {}
+            Scorer::Neighbours(neighbours) => self.neighbours(neighbours),
+            Scorer::Factors(factors) => {
+                self.matrix("factors.books", factors.books());
+                let eigenvalues = factors.eigenvalues().as_slice().expect("one dimension is contiguous");
+                self.array("factors.eigenvalues", eigenvalues);
+                head.objective = Some(factors.objective());
+            }
+            Scorer::Spectral(spectral) => {
+                self.neighbours(spectral.near());
+                self.matrix("spectral.sources", spectral.sources());
+                self.matrix("spectral.targets", spectral.targets());
+            }
+            Scorer::Blend(blend) => {
+                for (number, part) in blend.members().iter().enumerate() {
+                    self.prefix = member(number);
+                    head.members.push(MemberHead { weight: part.weight, scorer: self.scorer(&part.scorer) });
+                }
+                self.prefix.clear();
+            }
+        }
+        head
+    }
+
+    fn neighbours(&mut self, neighbours: &'a Neighbours) {
+        let (offsets, targets, weights) = neighbours.parts();
+        self.array("neighbours.offsets", offsets);
+        self.array("neighbours.targets", targets);
+        self.array("neighbours.weights", weights);
+    }
+
+    fn matrix(&mut self, name: &'static str, matrix: ArrayView2<'a, f32>) {
+        let values = matrix.to_slice().expect("matrices are kept row by row");
+        self.shaped(name, matrix.shape().to_vec(), values);
+    }
+
     fn array<T: Stored>(&mut self, name: &'static str, values: &'a [T]) {
         self.shaped(name, vec![values.len()], values);
     }
 
     fn shaped<T: Stored>(&mut self, name: &'static str, shape: Vec<usize>, values: &'a [T]) {
-        self.0.push((name, Part { dtype: T::DTYPE, shape, data: shared::stored(values) }));
+        self.named
+            .push((format!("{}{name}", self.prefix), Part { dtype: T::DTYPE, shape, data: shared::stored(values) }));
     }
 
     fn texts(&mut self, offsets: &'static str, text: &'static str, texts: &'a Texts) {

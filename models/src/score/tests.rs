@@ -3,9 +3,11 @@ use ndarray::array;
 use super::*;
 use crate::{
     artifact::Objective,
+    blend::{Blend, Member},
     book::Book,
     catalogue::{BookRef, Catalogue},
     readers::Readers,
+    spectral::Spectral,
 };
 
 fn catalogue(ids: &str) -> Catalogue {
@@ -102,4 +104,47 @@ fn histories_join_with_the_newest_place_kept() {
     let joined = model.history_of(Some("ann"), &sent);
     assert_eq!(joined, KnownHistory { rows: vec![BookRow(2), BookRow(0)], reader_known: true, unknown_books: 1 });
     assert!(!model.history_of(Some("bob"), &sent).reader_known);
+}
+
+#[test]
+fn a_spectral_model_adds_what_is_near_and_what_is_smooth() {
+    let near = Neighbours::new(3, vec![0, 1, 1, 1], vec![BookRow(1)], vec![0.5]).unwrap();
+    let spectral = Spectral::new(near, &array![[1.0], [0.0], [2.0]], &array![[0.0], [1.0], [0.25]]).unwrap();
+    let model = Artifact::new(catalogue("a b c"), vec![1.0; 3], Scorer::Spectral(spectral), Readers::new([])).unwrap();
+    // After a and c the reader is 1 + 2 = 3: a 0, b .5 + 3, c .75.
+    let scores = model.scores(&[BookRow(0), BookRow(2)], &mut Scratch::default()).to_vec();
+    assert_eq!(scores, [0.0, 3.5, 0.75]);
+}
+
+#[test]
+fn members_of_a_blend_count_by_weight_whatever_their_scale() {
+    let to = |weights: [f32; 2]| {
+        let rows = vec![BookRow(1), BookRow(2)];
+        Scorer::Neighbours(Neighbours::new(3, vec![0, 2, 2, 2], rows, weights.into()).unwrap())
+    };
+    // From a, one member says b 3, c 0; the other, a thousand times as loud, b 0, c 3,000: alike once both are divided
+    // by their spreads, (9/3 - 1)^1/2 = 2^1/2 and a thousand times that.
+    let blend = |first, second| {
+        let members = [(first, to([3.0, 0.0])), (second, to([0.0, 3000.0]))];
+        let members = members.map(|(weight, scorer)| Member { weight, scorer });
+        let scorer = Scorer::Blend(Blend::new(members.into()).unwrap());
+        let model = Artifact::new(catalogue("a b c"), vec![1.0; 3], scorer, Readers::new([])).unwrap();
+        model.scores(&[BookRow(0)], &mut Scratch::default()).to_vec()
+    };
+    for (weights, want) in [((0.5, 0.5), [0.0, 0.5, 0.5]), ((0.9, 0.1), [0.0, 0.9, 0.1])] {
+        let got = blend(weights.0, weights.1);
+        for (got, want) in got.iter().zip(want.map(|w| w * 3.0 / 2.0_f32.sqrt())) {
+            assert!((got - want).abs() < 1e-6, "{weights:?}: {got} {want}");
+        }
+    }
+}
+
+#[test]
+fn a_member_without_an_opinion_changes_nothing() {
+    let quiet = Scorer::Neighbours(Neighbours::new(4, vec![0; 5], vec![], vec![]).unwrap());
+    let Scorer::Neighbours(spoken) = neighbours().scorer().clone() else { panic!("these are neighbours") };
+    let members = [(0.5, quiet), (0.5, Scorer::Neighbours(spoken))].map(|(weight, scorer)| Member { weight, scorer });
+    let scorer = Scorer::Blend(Blend::new(members.into()).unwrap());
+    let model = Artifact::new(catalogue("a b c d"), vec![1.0, 2.0, 3.0, 9.0], scorer, Readers::new([])).unwrap();
+    assert_eq!(ask(&model, &[BookRow(0)], 3, false), ("b c d".into(), Origin::FilledFromPopularity));
 }

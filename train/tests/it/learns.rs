@@ -1,6 +1,6 @@
 //! One suite, every algorithm: what a model must do whatever it is made of.
 
-use models::{Artifact, Book, BookRow, Query, Scorer, Scratch};
+use models::{Artifact, Book, BookRow, Query, Scratch};
 use train::{Algorithm, Builder, Dataset, NAMES, TimeAxis, item_knn, popularity, rp3beta};
 
 fn every_algorithm() -> Vec<Algorithm> {
@@ -123,22 +123,8 @@ fn many() -> Dataset {
 }
 
 /// Everything a model scores with, bit by bit.
-fn bits(artifact: &Artifact) -> Vec<u32> {
-    let mut values = artifact.popularity().to_vec();
-    match artifact.scorer() {
-        Scorer::Popularity => {}
-        Scorer::Neighbours(neighbours) => {
-            let (offsets, targets, weights) = neighbours.parts();
-            return offsets
-                .iter()
-                .copied()
-                .chain(targets.iter().map(|row| row.0))
-                .chain(weights.iter().chain(&values).map(|value| value.to_bits()))
-                .collect();
-        }
-        Scorer::Factors(factors) => values.extend(factors.books().iter().chain(factors.eigenvalues())),
-    }
-    values.iter().map(|value| value.to_bits()).collect()
+fn bits(artifact: &Artifact) -> Vec<u8> {
+    models::format::encode(artifact).to_vec()
 }
 
 #[test]
