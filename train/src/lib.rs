@@ -32,7 +32,7 @@ pub use algorithm::{Algorithm, NAMES, Progress};
 pub use bootstrap::Comparison;
 pub use dataset::{Builder, Dataset, Interaction, TimeAxis};
 pub use error::{Error, Kind};
-pub use evaluate::{Evaluation, Summary, evaluate};
+pub use evaluate::{Evaluation, Summary, evaluate, evaluate_at};
 pub use gate::{Contest, Decision, decide};
 pub use plan::{Candidate, Recipe, Stage, choose, fit_all, line_up};
 pub use split::{Case, Segment, Split};
