@@ -99,7 +99,9 @@ pub fn best(k: usize, scores: &[f32], eligible: impl Fn(BookRow) -> bool) -> Vec
     let mut best = Best::new(k, scores.len());
     for (run, scores) in scores.chunks(RUN).enumerate() {
         let bar = best.bar();
-        if scores.iter().fold(true, |all, score| all & (*score <= bar)) {
+        #[expect(clippy::needless_bitwise_bool, reason = "a run is compared without a branch")]
+        let hopeless = scores.iter().fold(true, |all, score| all & (*score <= bar));
+        if hopeless {
             continue;
         }
         for (place, &score) in scores.iter().enumerate() {

@@ -352,9 +352,31 @@ mod tests {
     }
 
     #[test]
+    fn readers_asked_at_once_are_judged_as_asked_one_by_one() {
+        let reader = |r: usize| {
+            let books: Vec<String> = (0..12).map(|step| format!("b{}", (r * 7 + step * (3 + r % 5)) % 40)).collect();
+            format!("r{r}: {}", books.join(" "))
+        };
+        let text = (0..90).map(reader).collect::<Vec<_>>().join(" | ");
+        let split = split::random_by_reader(&toy(TimeAxis::None, &text), 5, 0.3).unwrap();
+        for name in crate::NAMES {
+            let model = Algorithm::named(name).unwrap().fit(&split.train, 1, &|_| ()).unwrap();
+            let evaluation = evaluate(&model, &split, 5);
+            assert_eq!(evaluation.per_reader.len(), split.cases.len());
+            for (case, values) in split.cases.iter().zip(&evaluation.per_reader) {
+                let query = Query { history: &case.history, k: 5, include_seen: false, exclude: &[] };
+                let list = model.recommend(query, &mut models::Scratch::default()).books;
+                let hits: Vec<bool> = list.iter().map(|scored| case.targets.contains(&scored.row)).collect();
+                assert_eq!(Some(values.ndcg), ndcg_at(5, &hits, case.targets.len()), "{name}");
+                assert_eq!(Some(values.recall), recall_at(5, &hits, case.targets.len()), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn readers_are_grouped_by_the_length_of_their_history() {
         let split = split::given(&toy(TimeAxis::None, TRAIN), &toy(TimeAxis::None, TEST)).unwrap();
-        // dee and zoe have one and two books of history, ann has two.
+        // ann read two books, dee one; of zoe's two the older one is her history.
         let lengths: Vec<usize> = split.cases.iter().map(|case| case.history.len()).collect();
         assert_eq!(lengths, [2, 1, 1]);
         let groups = evaluate(&popular(TRAIN), &split, 2).by_degree;

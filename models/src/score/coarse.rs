@@ -5,6 +5,8 @@
 //! `x.y`. Books whose upper bound stays below the `k`-th best lower bound cannot be among the best `k`; the rest get
 //! their real scores. So the answer is exact, for a quarter of the memory traffic.
 
+#![expect(clippy::inline_always, reason = "what is inlined into `widest` is compiled for its instructions")]
+
 use std::{
     fmt,
     sync::{Arc, OnceLock},
@@ -305,7 +307,9 @@ mod tests {
         ) {
             let mut rows: Vec<Vec<f32>> = values.chunks_exact(5).map(<[f32]>::to_vec).collect();
             for (row, size) in rows.iter_mut().zip(&sizes) {
-                row.iter_mut().for_each(|value| *value *= 10.0_f32.powi(*size));
+                for value in row {
+                    *value *= 10.0_f32.powi(*size);
+                }
             }
             let (x, books) = (rows.pop().unwrap(), rows.concat());
             let candidates = Coarse::new(&books, 5).field(&x, 10, |_| true).unwrap();

@@ -68,7 +68,7 @@ impl Factors {
     /// The best books of several histories, `k` and what is eligible given for each.
     pub(super) fn best_of_many(&self, asked: &[Asked<'_>]) -> Vec<Vec<Scored>> {
         let n_books = self.values().len() / self.d();
-        let histories: Vec<&[BookRow]> = asked.iter().map(|asked| asked.scored()).collect();
+        let histories: Vec<&[BookRow]> = asked.iter().map(Asked::scored).collect();
         let mut best: Vec<Best> = asked.iter().map(|asked| Best::new(asked.query.k, n_books)).collect();
         self.block(&histories).reach_all(self.values(), |first, reader, scores| {
             offer(&mut best[reader], rows_from(first, n_books).zip(scores), |row| asked[reader].may_offer(row));

@@ -4,6 +4,8 @@
 //! of the factors. The lanes of a vector are books and readers, never factors, so a block of many readers, one reader
 //! alone and a plain loop round alike, and a batch cannot rank near ties otherwise than a single request.
 
+#![expect(clippy::inline_always, reason = "what is inlined into `widest` is compiled for its instructions")]
+
 use super::wide::{Work, widest};
 
 /// Books side by side: two registers of AVX2.
@@ -24,7 +26,9 @@ pub(super) fn lay_out<'a>(rows: impl Iterator<Item = &'a [f32]>, panel: &mut Pan
         n += 1;
     }
     if n < BOOKS {
-        panel.iter_mut().for_each(|factor| factor[n..].fill(0.0));
+        for factor in panel {
+            factor[n..].fill(0.0);
+        }
     }
 }
 
@@ -129,6 +133,11 @@ impl Work for Reach<'_> {
             let sums = product(readers, self.panel);
             for (place, (sums, bar)) in sums.iter().zip(bars).enumerate() {
                 // A score that is not a number matters too: it must not hide behind a comparison.
+                #[expect(
+                    clippy::needless_bitwise_bool,
+                    clippy::neg_cmp_op_on_partial_ord,
+                    reason = "all lanes are compared without a branch, and what is not a number counts"
+                )]
                 let matters = sums.iter().fold(false, |any, score| any | !(score <= bar));
                 if matters {
                     scores[group * READERS + place] = *sums;

@@ -1,5 +1,7 @@
 //! Small symmetric systems in `f64`, for fold-in: Gram matrices and Cholesky with sums of a fixed order.
 
+#![expect(clippy::inline_always, reason = "what is inlined into `widest` is compiled for its instructions")]
+
 use ndarray::{Array1, Array2};
 
 use super::wide::{Work, widest};
