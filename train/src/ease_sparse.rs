@@ -1,7 +1,7 @@
 //! EASE by local regressions: each book regressed on the books nearest to it, for catalogues too large for one inverse.
 //!
-//! The weights into one book are those of the inverse of its own block of the Gram matrix (Steck 2019, NeurIPS, for
-//! the blocks; arXiv 1905.03375 for the regression). Blocks are summed from the readers of their books, so the Gram
+//! The weights into one book are those of the inverse of its own block of the Gram matrix (Steck 2019, arXiv
+//! 1905.03375 for the regression, "Markov random fields for collaborative filtering" for the blocks). Blocks are summed from the readers of their books, so the Gram
 //! matrix of the whole catalogue is never held.
 
 mod block;
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Params {
-    /// Strength of the ridge, `lambda > 0`, in readers: a book with fewer is mostly held back.
+    /// Strength of the ridge, `lambda > 0`. Without normalisation its unit is readers: a source with fewer counts little.
     pub regularization: f64,
     /// How many sources each book is regressed on, those with the largest cosine; at least 1.
     pub candidates: usize,
@@ -34,7 +34,8 @@ pub struct Params {
     pub neighbours: usize,
     /// How much less a reader of many books counts for each, `p` in `[0, 1]`: 0 not at all, 1 as one book in all.
     pub reader_exponent: f64,
-    /// How far popular books are scaled down, `a` in `[0, 1]`: 0 not at all, 1 to equal variation.
+    /// How far popular books are scaled down, `a` in `[0, 1]`: 0 not at all, 1 to equal variation. A source with `v`
+    /// readers then meets the ridge `lambda v^a`.
     pub normalization: f64,
     /// Whether each book is seen against its share of readers.
     pub centred: bool,
@@ -45,11 +46,11 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            regularization: 100.0,
-            candidates: 200,
-            neighbours: 200,
+            regularization: 30.0,
+            candidates: 100,
+            neighbours: 100,
             reader_exponent: 0.0,
-            normalization: 0.0,
+            normalization: 0.3,
             centred: false,
             half_life_days: None,
         }

@@ -15,6 +15,10 @@ const TARGETS: usize = 64;
 /// The largest side that is inverted: 3.6 GB as a square, and hours rather than minutes on two cores beyond.
 pub(crate) const MAX_SIDE: usize = 30_000;
 
+/// The least share of a book that its regression may leave unexplained, `lambda / (lambda + |x_j|^2)` or more in exact
+/// arithmetic. Below it, rounding in `f32` decides.
+const SMALLEST_REST: f32 = 1e-5;
+
 /// For each target book the sources kept.
 pub(super) fn weights(design: &Design, neighbours: usize) -> Result<Vec<Vec<Scored>>, Error> {
     let (n_readers, n_books) = (design.by_reader.len(), design.by_book.len());
@@ -45,20 +49,36 @@ pub(super) fn by_books(design: &Design, neighbours: usize) -> Result<Vec<Vec<Sco
     let mut lists = Vec::with_capacity(matrix.n());
     for strip in 0..matrix.n_strips() {
         let mut rows = matrix.full_rows(strip);
-        let targets = matrix.rows_of(strip);
-        let kept = rows.par_chunks_mut(matrix.n()).zip(targets).map_init(Vec::new, |keys, (row, j)| {
-            let own = -row[j];
-            row.iter_mut().enumerate().for_each(|(i, value)| *value = design.between_books(i, j, *value / own));
-            keep::largest(row, j, neighbours, keys)
+        let kept = rows.par_chunks_mut(matrix.n()).zip(matrix.rows_of(strip)).map_init(Vec::new, |keys, (row, j)| {
+            let rest = design.ridge * row[j];
+            for value in row.iter_mut() {
+                *value *= -design.ridge;
+            }
+            kept_of(design, row, (j, rest), neighbours, keys)
         });
-        lists.par_extend(kept);
+        lists.extend(kept.collect::<Result<Vec<_>, NotPositive>>()?);
     }
     Ok(lists)
 }
 
+/// What is kept of the weights `b_ij = H_ij / rest` into book `j`, `H = I - lambda P` and `rest = lambda P_jj`.
+fn kept_of(
+    design: &Design,
+    column: &mut [f32],
+    (j, rest): (usize, f32),
+    neighbours: usize,
+    keys: &mut Vec<u64>,
+) -> Result<Vec<Scored>, NotPositive> {
+    if rest < SMALLEST_REST {
+        return Err(NotPositive);
+    }
+    column.iter_mut().enumerate().for_each(|(i, value)| *value = design.between_books(i, j, *value / rest));
+    Ok(keep::largest(column, j, neighbours, keys))
+}
+
 /// The same from `K = X X' + lambda I` of side `n_readers`: `lambda P = I - X' K^-1 X`.
 ///
-/// With `H = X' K^-1 X` the weights are `b_ij = H_ij / (1 - H_jj)`. `X` being sparse, the two products take
+/// With `H = X' K^-1 X` the weights are `b_ij = H_ij / (1 - H_jj)`, as [`kept_of`] has them. `X` being sparse, the two products take
 /// `2 n_pairs (n_readers + n_books)` operations, little beside the inverse. Centring is `X = (I - ee') W S` with `e` the
 /// unit vector of equal parts; `K^-1` maps `e` to `e / lambda`, so `X' K^-1 X = (W S)' (K^-1 - ee' / lambda) (W S)`.
 pub(super) fn by_readers(design: &Design, neighbours: usize) -> Result<Vec<Vec<Scored>>, NotPositive> {
@@ -90,12 +110,11 @@ pub(super) fn by_readers(design: &Design, neighbours: usize) -> Result<Vec<Vec<S
         }
         let kept = targets.zip(columns.chunks_mut(n_books)).map(|(j, column)| {
             let rest = 1.0 - column[j];
-            column.iter_mut().enumerate().for_each(|(i, value)| *value = design.between_books(i, j, *value / rest));
-            keep::largest(column, j, neighbours, keys)
+            kept_of(design, column, (j, rest), neighbours, keys)
         });
-        kept.collect::<Vec<_>>()
+        kept.collect::<Result<Vec<_>, NotPositive>>()
     });
-    Ok(lists.flatten_iter().collect())
+    Ok(lists.collect::<Result<Vec<_>, NotPositive>>()?.into_iter().flatten().collect())
 }
 
 /// `K^-1`, less `ee' / lambda` when centred; row-major.

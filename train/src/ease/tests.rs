@@ -10,7 +10,9 @@ const SHELVES: &str = "r1: A B | r2: A B C | r3: B C | r4: A D";
 fn square(lists: &[Vec<Scored>]) -> Vec<Vec<f32>> {
     let mut square = vec![vec![0.0; lists.len()]; lists.len()];
     for (j, list) in lists.iter().enumerate() {
-        list.iter().for_each(|scored| square[scored.row.index()][j] = scored.score);
+        for scored in list {
+            square[scored.row.index()][j] = scored.score;
+        }
     }
     square
 }
@@ -30,7 +32,7 @@ fn close(got: &[f32], want: &[f32]) {
 #[test]
 fn weights_are_those_of_the_inverse_from_either_side() {
     // 40 P = [[16, -8, 0, -8], [-8, 19, -10, 4], [0, -10, 20, 0], [-8, 4, 0, 24]]; column j over -P_jj.
-    for weights in both_ways(&design(&Params { regularization: 1.0, ..Params::default() })) {
+    for weights in both_ways(&design(&Params { regularization: 1.0, normalization: 0.0, ..Params::default() })) {
         close(&weights[0], &[0.0, 8.0 / 19.0, 0.0, 8.0 / 24.0]);
         close(&weights[1], &[0.5, 0.0, 0.5, -4.0 / 24.0]);
         close(&weights[2], &[0.0, 10.0 / 19.0, 0.0, 0.0]);
@@ -51,7 +53,7 @@ fn centred_and_normalised_weights_are_those_of_the_random_field() {
 #[test]
 fn a_reader_of_many_books_counts_less_for_each() {
     // With p = 1 the Gram matrix sums 1 / (books of the reader): A'A = 1/2 + 1/3 + 1/2, A'B = 1/2 + 1/3.
-    let design = design(&Params { reader_exponent: 1.0, ..Params::default() });
+    let design = design(&Params { reader_exponent: 1.0, normalization: 0.0, ..Params::default() });
     let mut row = [0.0; 4];
     design.gram_row(0, &mut row);
     close(&row, &[4.0 / 3.0, 5.0 / 6.0, 1.0 / 3.0, 0.5]);
@@ -92,7 +94,17 @@ fn what_everyone_read_says_nothing_when_centred() {
 fn a_ridge_lost_in_rounding_is_refused() {
     // Two books always read together: without a ridge the Gram matrix is singular, and 1e-9 is nothing beside 40.
     let text = (0..40).map(|reader| format!("r{reader}: A B")).collect::<Vec<_>>().join("|");
-    let params = Params { regularization: 1e-9, ..Params::default() };
+    let params = Params { regularization: 1e-9, normalization: 0.0, ..Params::default() };
     let refused = fit(&params, &toy(TimeAxis::None, &text)).unwrap_err();
     assert!(refused.to_string().starts_with("setting regularization"), "{refused}");
+    // Two readers, each alone with their books: their whole variation is explained.
+    let refused = fit(&params, &toy(TimeAxis::None, "r1: A | r2: B C")).unwrap_err();
+    assert!(refused.to_string().starts_with("setting regularization"), "{refused}");
+}
+
+#[test]
+fn a_catalogue_too_large_is_refused_with_the_form_that_is_not() {
+    let text = (0..30_001).map(|reader| format!("r{reader}: b{reader}")).collect::<Vec<_>>().join("|");
+    let refused = fit(&Params::default(), &toy(TimeAxis::None, &text)).unwrap_err().to_string();
+    assert!(refused.contains("ease_sparse") && refused.contains("3.6 GB"), "{refused}");
 }

@@ -1,9 +1,9 @@
 //! One book's regression on a few others: their block of the Gram matrix from their readers, and its solution.
 
 use faer::{
-    MatMut, Par,
+    MatMut, Par, Spec,
     dyn_stack::{MemBuffer, MemStack},
-    linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch},
+    linalg::cholesky::llt::factor::{LltError, LltRegularization, cholesky_in_place, cholesky_in_place_scratch},
 };
 
 use crate::ease::design::Design;
@@ -33,7 +33,7 @@ impl Block {
             readers: Vec::new(),
             entries: Vec::new(),
             matrix: Vec::new(),
-            memory: MemBuffer::new(cholesky_in_place_scratch::<f32>(0, Par::Seq, Default::default())),
+            memory: MemBuffer::new(cholesky_in_place_scratch::<f32>(0, Par::Seq, Spec::default())),
             keys: Vec::new(),
         }
     }
@@ -52,13 +52,13 @@ impl Block {
         let n = books.len();
         let side = n + 1;
         self.sum(design, squares, books, target);
-        let scratch = cholesky_in_place_scratch::<f32>(side, Par::Seq, Default::default());
+        let scratch = cholesky_in_place_scratch::<f32>(side, Par::Seq, Spec::default());
         if self.memory.len() < scratch.unaligned_bytes_required() {
             self.memory = MemBuffer::new(scratch);
         }
         let matrix = MatMut::from_column_major_slice_mut(&mut self.matrix, side, side);
         let stack = MemStack::new(&mut self.memory);
-        cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default())?;
+        cholesky_in_place(matrix, LltRegularization::default(), Par::Seq, stack, Spec::default())?;
         let mut weights: Vec<f32> = (0..n).map(|a| self.matrix[a * side + n]).collect();
         for a in (0..n).rev() {
             let column = &self.matrix[a * side..][..n];
@@ -110,8 +110,8 @@ impl Block {
             column[place] = squares[book(place)] + design.ridge;
             if design.centred {
                 let own = design.means[book(place)];
-                for other in place + 1..side {
-                    column[other] -= own * design.means[book(other)];
+                for (value, other) in column[place + 1..].iter_mut().zip(place + 1..) {
+                    *value -= own * design.means[book(other)];
                 }
             }
         }

@@ -40,7 +40,7 @@ fn with_every_book_near_it_is_ease() {
 fn one_candidate_is_a_regression_on_one_book() {
     // C has readers in common with A (one) and B (two): b = x_B'x_C / (x_B'x_B + lambda) = 2 / (3 + 1).
     let dataset = toy(TimeAxis::None, "r1: A B | r2: A B C | r3: B C | r4: A D");
-    let params = Params { regularization: 1.0, candidates: 1, ..Params::default() };
+    let params = Params { regularization: 1.0, candidates: 1, normalization: 0.0, ..Params::default() };
     let got = neighbours(fit(&params, &dataset).unwrap());
     assert!((weight(&got, 1, 2) - 0.5).abs() < 1e-6);
     assert_eq!(got.parts().1.len(), 4, "one source for each target");

@@ -9,9 +9,12 @@
 //! positive semi-definite terms only, so the error is of the size `condition * 2^-24`, as for Cholesky.
 
 use faer::{
-    Accum, Mat, MatMut, MatRef, Par,
+    Accum, Mat, MatMut, MatRef, Par, Spec,
     dyn_stack::{MemBuffer, MemStack},
-    linalg::{cholesky::llt, matmul::matmul},
+    linalg::{
+        cholesky::llt::{self, factor::LltRegularization},
+        matmul::matmul,
+    },
 };
 use rayon::prelude::*;
 
@@ -89,11 +92,11 @@ fn inverse_of_block(values: &[f32], width: usize) -> Result<Mat<f32>, NotPositiv
     let side = values.len() / width;
     let entry = |row: usize, column: usize| f64::from(values[row * width + width - side + column]);
     let mut block = Mat::from_fn(side, side, |row, column| entry(row.max(column), row.min(column)));
-    let scratch = llt::factor::cholesky_in_place_scratch::<f64>(side, Par::Seq, Default::default())
+    let scratch = llt::factor::cholesky_in_place_scratch::<f64>(side, Par::Seq, Spec::default())
         .or(llt::inverse::inverse_scratch::<f64>(side, Par::Seq));
     let mut memory = MemBuffer::new(scratch);
     let stack = MemStack::new(&mut memory);
-    llt::factor::cholesky_in_place(block.as_mut(), Default::default(), Par::Seq, stack, Default::default())
+    llt::factor::cholesky_in_place(block.as_mut(), LltRegularization::default(), Par::Seq, stack, Spec::default())
         .map_err(|_| NotPositive)?;
     let mut inverse = Mat::zeros(side, side);
     llt::inverse::inverse(inverse.as_mut(), block.as_ref(), Par::Seq, stack);
