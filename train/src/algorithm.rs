@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataset::{Dataset, check_not_empty},
+    ease, ease_sparse,
     error::Error,
     ials, item_knn, popularity, rp3beta,
 };
@@ -29,12 +30,16 @@ pub enum Algorithm {
     /// Books reached by a three-step walk, with popular targets damped.
     #[serde(rename = "rp3beta")]
     Rp3Beta(rp3beta::Params),
+    /// Every book regressed on all others in closed form.
+    Ease(ease::Params),
+    /// Every book regressed on its nearest ones, for large catalogues.
+    EaseSparse(ease_sparse::Params),
     /// Matrix factorisation for implicit feedback by alternating least squares.
     Ials(ials::Params),
 }
 
 /// The names [`Algorithm::named`] knows, simplest first.
-pub const NAMES: [&str; 4] = ["popularity", "item_knn", "rp3beta", "ials"];
+pub const NAMES: [&str; 6] = ["popularity", "item_knn", "rp3beta", "ease", "ease_sparse", "ials"];
 
 /// How far a fit has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,6 +59,8 @@ impl Algorithm {
             "popularity" => Some(Self::Popularity(popularity::Params::default())),
             "item_knn" => Some(Self::ItemKnn(item_knn::Params::default())),
             "rp3beta" => Some(Self::Rp3Beta(rp3beta::Params::default())),
+            "ease" => Some(Self::Ease(ease::Params::default())),
+            "ease_sparse" => Some(Self::EaseSparse(ease_sparse::Params::default())),
             "ials" => Some(Self::Ials(ials::Params::default())),
             _ => None,
         }
@@ -70,7 +77,9 @@ impl Algorithm {
             Self::Popularity(_) => 0,
             Self::ItemKnn(_) => 1,
             Self::Rp3Beta(_) => 2,
-            Self::Ials(_) => 3,
+            Self::Ease(_) => 3,
+            Self::EaseSparse(_) => 4,
+            Self::Ials(_) => 5,
         }
     }
 
@@ -84,6 +93,8 @@ impl Algorithm {
             Self::Popularity(params) => (popularity::fit(params)?, params.half_life_days),
             Self::ItemKnn(params) => (item_knn::fit(params, dataset)?, params.half_life_days),
             Self::Rp3Beta(params) => (rp3beta::fit(params, dataset)?, params.half_life_days),
+            Self::Ease(params) => (ease::fit(params, dataset)?, params.half_life_days),
+            Self::EaseSparse(params) => (ease_sparse::fit(params, dataset)?, params.half_life_days),
             Self::Ials(params) => (ials::fit(params, dataset, seed, progress)?, params.half_life_days),
         };
         let popularity = popularity::of_books(dataset, half_life_days);

@@ -2,7 +2,7 @@
 //!
 //! - [`read`]: files to a [`Dataset`], bad rows set aside; [`snapshot`]: a data set as bytes, between steps.
 //! - [`split`]: the past a model learns from, the future it is judged on.
-//! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ials`]: settings and a data set in, artefact out.
+//! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ease`], [`ease_sparse`], [`ials`]: settings and a data set in, artefact out.
 //! - [`metrics`], [`evaluate`](mod@evaluate), [`bootstrap`], [`gate`]: what a model is worth, and whether that is enough.
 //! - [`plan`]: the nightly line-up that joins these.
 //!
@@ -11,6 +11,8 @@
 
 pub mod bootstrap;
 pub mod dataset;
+pub mod ease;
+pub mod ease_sparse;
 pub mod error;
 pub mod evaluate;
 pub mod gate;
@@ -27,6 +29,7 @@ pub mod split;
 
 mod algorithm;
 mod cooccurrence;
+mod linear;
 
 pub use algorithm::{Algorithm, NAMES, Progress};
 pub use bootstrap::Comparison;
