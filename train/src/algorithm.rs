@@ -2,13 +2,14 @@
 //!
 //! A closed set as an enum, so that a plan can be written down, compared and read back.
 
-use models::{Artifact, Readers};
+use models::{Artifact, Readers, Scorer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    blend,
     dataset::{Dataset, check_not_empty},
     error::Error,
-    ials, item_knn, popularity, rp3beta,
+    ials, item_knn, popularity, rp3beta, spectral,
 };
 
 /// One algorithm with its settings.
@@ -31,10 +32,14 @@ pub enum Algorithm {
     Rp3Beta(rp3beta::Params),
     /// Matrix factorisation for implicit feedback by alternating least squares.
     Ials(ials::Params),
+    /// A filter of the reader-book graph: what is near and what is smooth.
+    Spectral(spectral::Params),
+    /// Several of the others as one, in shares chosen on the newest part of the data.
+    Blend(blend::Params),
 }
 
 /// The names [`Algorithm::named`] knows, simplest first.
-pub const NAMES: [&str; 4] = ["popularity", "item_knn", "rp3beta", "ials"];
+pub const NAMES: [&str; 6] = ["popularity", "item_knn", "rp3beta", "ials", "spectral", "blend"];
 
 /// How far a fit has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +60,8 @@ impl Algorithm {
             "item_knn" => Some(Self::ItemKnn(item_knn::Params::default())),
             "rp3beta" => Some(Self::Rp3Beta(rp3beta::Params::default())),
             "ials" => Some(Self::Ials(ials::Params::default())),
+            "spectral" => Some(Self::Spectral(spectral::Params::default())),
+            "blend" => Some(Self::Blend(blend::Params::default())),
             _ => None,
         }
     }
@@ -71,6 +78,8 @@ impl Algorithm {
             Self::ItemKnn(_) => 1,
             Self::Rp3Beta(_) => 2,
             Self::Ials(_) => 3,
+            Self::Spectral(_) => 4,
+            Self::Blend(_) => 5,
         }
     }
 
@@ -80,15 +89,39 @@ impl Algorithm {
     /// pass of the algorithms that make several. Fails on settings out of range and on a data set without interactions.
     pub fn fit(&self, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Artifact, Error> {
         check_not_empty(dataset)?;
-        let (scorer, half_life_days) = match self {
-            Self::Popularity(params) => (popularity::fit(params)?, params.half_life_days),
-            Self::ItemKnn(params) => (item_knn::fit(params, dataset)?, params.half_life_days),
-            Self::Rp3Beta(params) => (rp3beta::fit(params, dataset)?, params.half_life_days),
-            Self::Ials(params) => (ials::fit(params, dataset, seed, progress)?, params.half_life_days),
-        };
-        let popularity = popularity::of_books(dataset, half_life_days);
+        let scorer = self.fit_scorer(dataset, seed, progress)?;
+        let popularity = popularity::of_books(dataset, self.half_life_days());
         let readers = Readers::new(dataset.readers().iter().cloned().zip(dataset.histories()));
         Ok(Artifact::new(dataset.catalogue().clone(), popularity, scorer, readers)?)
+    }
+
+    /// [`Self::fit`] without what surrounds the scorer; `dataset` has interactions.
+    pub(crate) fn fit_scorer(
+        &self,
+        dataset: &Dataset,
+        seed: u64,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Scorer, Error> {
+        match self {
+            Self::Popularity(params) => popularity::fit(params),
+            Self::ItemKnn(params) => item_knn::fit(params, dataset),
+            Self::Rp3Beta(params) => rp3beta::fit(params, dataset),
+            Self::Ials(params) => ials::fit(params, dataset, seed, progress),
+            Self::Spectral(params) => spectral::fit(params, dataset, seed),
+            Self::Blend(params) => blend::fit(params, dataset, seed, progress),
+        }
+    }
+
+    /// The half-life that the popularity beside the scorer takes over; a blend has its first member's.
+    fn half_life_days(&self) -> Option<f64> {
+        match self {
+            Self::Popularity(params) => params.half_life_days,
+            Self::ItemKnn(params) => params.half_life_days,
+            Self::Rp3Beta(params) => params.half_life_days,
+            Self::Ials(params) => params.half_life_days,
+            Self::Spectral(params) => params.half_life_days,
+            Self::Blend(params) => params.members.first().and_then(Self::half_life_days),
+        }
     }
 }
 

@@ -144,7 +144,7 @@ fn the_same_seed_gives_the_same_model_and_another_seed_another() {
     for algorithm in every_algorithm() {
         let first = bits(&learned(&algorithm, &dataset, 5));
         assert!(first == bits(&learned(&algorithm, &dataset, 5)), "{algorithm:?}");
-        let chance = algorithm.name() == "ials";
+        let chance = matches!(algorithm.name(), "ials" | "spectral" | "blend");
         assert_eq!(first != bits(&learned(&algorithm, &dataset, 6)), chance, "{algorithm:?}");
     }
 }
