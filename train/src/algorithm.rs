@@ -2,14 +2,15 @@
 //!
 //! A closed set as an enum, so that a plan can be written down, compared and read back.
 
-use models::{Artifact, Readers};
+use models::{Artifact, Readers, Scorer};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    blend,
     dataset::{Dataset, check_not_empty},
     ease, ease_sparse,
     error::Error,
-    ials, item_knn, popularity, rp3beta,
+    ials, item_knn, popularity, rp3beta, spectral,
 };
 
 /// One algorithm with its settings.
@@ -36,10 +37,14 @@ pub enum Algorithm {
     EaseSparse(ease_sparse::Params),
     /// Matrix factorisation for implicit feedback by alternating least squares.
     Ials(ials::Params),
+    /// A filter of the reader-book graph: what is near and what is smooth.
+    Spectral(spectral::Params),
+    /// Several of the others as one, in shares chosen on the newest part of the data.
+    Blend(blend::Params),
 }
 
 /// The names [`Algorithm::named`] knows, simplest first.
-pub const NAMES: [&str; 6] = ["popularity", "item_knn", "rp3beta", "ease", "ease_sparse", "ials"];
+pub const NAMES: [&str; 8] = ["popularity", "item_knn", "rp3beta", "ease", "ease_sparse", "ials", "spectral", "blend"];
 
 /// How far a fit has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +67,8 @@ impl Algorithm {
             "ease" => Some(Self::Ease(ease::Params::default())),
             "ease_sparse" => Some(Self::EaseSparse(ease_sparse::Params::default())),
             "ials" => Some(Self::Ials(ials::Params::default())),
+            "spectral" => Some(Self::Spectral(spectral::Params::default())),
+            "blend" => Some(Self::Blend(blend::Params::default())),
             _ => None,
         }
     }
@@ -80,6 +87,8 @@ impl Algorithm {
             Self::Ease(_) => 3,
             Self::EaseSparse(_) => 4,
             Self::Ials(_) => 5,
+            Self::Spectral(_) => 6,
+            Self::Blend(_) => 7,
         }
     }
 
@@ -89,17 +98,43 @@ impl Algorithm {
     /// pass of the algorithms that make several. Fails on settings out of range and on a data set without interactions.
     pub fn fit(&self, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Artifact, Error> {
         check_not_empty(dataset)?;
-        let (scorer, half_life_days) = match self {
-            Self::Popularity(params) => (popularity::fit(params)?, params.half_life_days),
-            Self::ItemKnn(params) => (item_knn::fit(params, dataset)?, params.half_life_days),
-            Self::Rp3Beta(params) => (rp3beta::fit(params, dataset)?, params.half_life_days),
-            Self::Ease(params) => (ease::fit(params, dataset)?, params.half_life_days),
-            Self::EaseSparse(params) => (ease_sparse::fit(params, dataset)?, params.half_life_days),
-            Self::Ials(params) => (ials::fit(params, dataset, seed, progress)?, params.half_life_days),
-        };
-        let popularity = popularity::of_books(dataset, half_life_days);
+        let scorer = self.fit_scorer(dataset, seed, progress)?;
+        let popularity = popularity::of_books(dataset, self.half_life_days());
         let readers = Readers::new(dataset.readers().iter().cloned().zip(dataset.histories()));
         Ok(Artifact::new(dataset.catalogue().clone(), popularity, scorer, readers)?)
+    }
+
+    /// [`Self::fit`] without what surrounds the scorer; `dataset` has interactions.
+    pub(crate) fn fit_scorer(
+        &self,
+        dataset: &Dataset,
+        seed: u64,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Scorer, Error> {
+        match self {
+            Self::Popularity(params) => popularity::fit(params),
+            Self::ItemKnn(params) => item_knn::fit(params, dataset),
+            Self::Rp3Beta(params) => rp3beta::fit(params, dataset),
+            Self::Ease(params) => ease::fit(params, dataset),
+            Self::EaseSparse(params) => ease_sparse::fit(params, dataset),
+            Self::Ials(params) => ials::fit(params, dataset, seed, progress),
+            Self::Spectral(params) => spectral::fit(params, dataset, seed),
+            Self::Blend(params) => blend::fit(params, dataset, seed, progress),
+        }
+    }
+
+    /// The half-life that the popularity beside the scorer takes over; a blend has its first member's.
+    fn half_life_days(&self) -> Option<f64> {
+        match self {
+            Self::Popularity(params) => params.half_life_days,
+            Self::ItemKnn(params) => params.half_life_days,
+            Self::Rp3Beta(params) => params.half_life_days,
+            Self::Ease(params) => params.half_life_days,
+            Self::EaseSparse(params) => params.half_life_days,
+            Self::Ials(params) => params.half_life_days,
+            Self::Spectral(params) => params.half_life_days,
+            Self::Blend(params) => params.members.first().and_then(Self::half_life_days),
+        }
     }
 }
 

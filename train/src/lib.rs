@@ -2,13 +2,15 @@
 //!
 //! - [`read`]: files to a [`Dataset`], bad rows set aside; [`snapshot`]: a data set as bytes, between steps.
 //! - [`split`]: the past a model learns from, the future it is judged on.
-//! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ease`], [`ease_sparse`], [`ials`]: settings and a data set in, artefact out.
+//! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ease`], [`ease_sparse`], [`ials`], [`spectral`],
+//!   [`blend`]: settings and a data set in, artefact out.
 //! - [`metrics`], [`evaluate`](mod@evaluate), [`bootstrap`], [`gate`]: what a model is worth, and whether that is enough.
 //! - [`plan`]: the nightly line-up that joins these.
 //!
 //! Apart from [`read`], which reads what it is handed or pointed at, nothing here does I/O, looks at a clock or draws
 //! entropy: seeds and times are arguments, and equal inputs give equal bytes on any number of threads.
 
+pub mod blend;
 pub mod bootstrap;
 pub mod dataset;
 pub mod ease;
@@ -25,6 +27,7 @@ pub mod popularity;
 pub mod read;
 pub mod rp3beta;
 pub mod snapshot;
+pub mod spectral;
 pub mod split;
 
 mod algorithm;

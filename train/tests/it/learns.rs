@@ -4,7 +4,7 @@ use models::{Artifact, Book, BookRow, Query, Scratch, format};
 use train::{Algorithm, Builder, Dataset, NAMES, TimeAxis};
 
 /// Those that draw numbers: another seed gives another model.
-const RANDOM: [&str; 1] = ["ials"];
+const RANDOM: [&str; 3] = ["ials", "spectral", "blend"];
 
 /// Every name with its usual settings, and with the settings of the others that it knows.
 fn every_algorithm() -> Vec<Algorithm> {
