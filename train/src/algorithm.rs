@@ -79,12 +79,25 @@ impl Algorithm {
     /// Equal data, settings and seed give equal bytes whatever the number of threads. `progress` is called after each
     /// pass of the algorithms that make several. Fails on settings out of range and on a data set without interactions.
     pub fn fit(&self, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Artifact, Error> {
+        self.fit_from(None, dataset, seed, progress)
+    }
+
+    /// As [`Self::fit`], starting from an earlier model where the algorithm can: fewer passes then do.
+    ///
+    /// iALS starts from the vectors of the books that `previous` knows; the others have no use for it.
+    pub fn fit_from(
+        &self,
+        previous: Option<&Artifact>,
+        dataset: &Dataset,
+        seed: u64,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Artifact, Error> {
         check_not_empty(dataset)?;
         let (scorer, half_life_days) = match self {
             Self::Popularity(params) => (popularity::fit(params)?, params.half_life_days),
             Self::ItemKnn(params) => (item_knn::fit(params, dataset)?, params.half_life_days),
             Self::Rp3Beta(params) => (rp3beta::fit(params, dataset)?, params.half_life_days),
-            Self::Ials(params) => (ials::fit(params, dataset, seed, progress)?, params.half_life_days),
+            Self::Ials(params) => (ials::fit(params, previous, dataset, seed, progress)?, params.half_life_days),
         };
         let popularity = popularity::of_books(dataset, half_life_days);
         let readers = Readers::new(dataset.readers().iter().cloned().zip(dataset.histories()));

@@ -27,6 +27,7 @@ pub mod split;
 
 mod algorithm;
 mod cooccurrence;
+mod features;
 
 pub use algorithm::{Algorithm, NAMES, Progress};
 pub use bootstrap::Comparison;
