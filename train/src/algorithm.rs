@@ -97,8 +97,22 @@ impl Algorithm {
     /// Equal data, settings and seed give equal bytes whatever the number of threads. `progress` is called after each
     /// pass of the algorithms that make several. Fails on settings out of range and on a data set without interactions.
     pub fn fit(&self, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Artifact, Error> {
+        self.fit_from(None, dataset, seed, progress)
+    }
+
+    /// As [`Self::fit`], starting from an earlier model where the algorithm can: fewer passes then do.
+    ///
+    /// iALS, alone or in a blend, starts from the vectors of the books that `previous` knows; the others have no use for
+    /// it.
+    pub fn fit_from(
+        &self,
+        previous: Option<&Artifact>,
+        dataset: &Dataset,
+        seed: u64,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Artifact, Error> {
         check_not_empty(dataset)?;
-        let scorer = self.fit_scorer(dataset, seed, progress)?;
+        let scorer = self.fit_scorer(previous, dataset, seed, progress)?;
         let popularity = popularity::of_books(dataset, self.half_life_days());
         let readers = Readers::new(dataset.readers().iter().cloned().zip(dataset.histories()));
         Ok(Artifact::new(dataset.catalogue().clone(), popularity, scorer, readers)?)
@@ -107,6 +121,7 @@ impl Algorithm {
     /// [`Self::fit`] without what surrounds the scorer; `dataset` has interactions.
     pub(crate) fn fit_scorer(
         &self,
+        previous: Option<&Artifact>,
         dataset: &Dataset,
         seed: u64,
         progress: &dyn Fn(Progress),
@@ -117,9 +132,9 @@ impl Algorithm {
             Self::Rp3Beta(params) => rp3beta::fit(params, dataset),
             Self::Ease(params) => ease::fit(params, dataset),
             Self::EaseSparse(params) => ease_sparse::fit(params, dataset),
-            Self::Ials(params) => ials::fit(params, dataset, seed, progress),
+            Self::Ials(params) => ials::fit(params, previous, dataset, seed, progress),
             Self::Spectral(params) => spectral::fit(params, dataset, seed),
-            Self::Blend(params) => blend::fit(params, dataset, seed, progress),
+            Self::Blend(params) => blend::fit(params, previous, dataset, seed, progress),
         }
     }
 

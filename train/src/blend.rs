@@ -6,7 +6,7 @@
 mod choose;
 mod search;
 
-use models::{Blend, Scorer, blend::Member};
+use models::{Artifact, Blend, Scorer, blend::Member};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -94,7 +94,13 @@ pub fn choose(members: &[Algorithm], split: &Split, seed: u64, progress: &dyn Fn
 }
 
 /// The members in given or chosen shares; a member without a share is not fitted, and one alone is no blend.
-pub(crate) fn fit(params: &Params, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Scorer, Error> {
+pub(crate) fn fit(
+    params: &Params,
+    previous: Option<&Artifact>,
+    dataset: &Dataset,
+    seed: u64,
+    progress: &dyn Fn(Progress),
+) -> Result<Scorer, Error> {
     params.check()?;
     let weights = match (&params.weights, window(dataset, params.validation_share, seed)) {
         (Some(weights), _) => weights.clone(),
@@ -108,7 +114,7 @@ pub(crate) fn fit(params: &Params, dataset: &Dataset, seed: u64, progress: &dyn 
     for (member, weight) in params.members.iter().zip(weights) {
         let weight = (weight / total) as f32;
         if weight > 0.0 {
-            members.push(Member { weight, scorer: member.fit_scorer(dataset, seed, progress)? });
+            members.push(Member { weight, scorer: member.fit_scorer(previous, dataset, seed, progress)? });
         }
     }
     if members.len() == 1 {

@@ -9,20 +9,31 @@
 //! book of the history once, so fold-in equals training exactly when all confidences are 1.
 
 mod gram;
-mod loss;
+mod kernel;
+mod lanes;
+mod panels;
+mod prior;
+mod row;
 mod solve;
+mod warm;
 
-use models::{Factors, Objective, Scorer};
-use ndarray::Array2;
+use models::{Artifact, Factors, Objective, Scorer};
+use ndarray::{Array2, Axis, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
+use self::{
+    kernel::WIDE,
+    prior::Prior,
+    solve::{HalfEpoch, Solved},
+};
 use crate::{
     algorithm::Progress,
     dataset::Dataset,
     error::{Error, positive, share},
+    features::Features,
     matrix::{Matrix, Rows},
     popularity::check_half_life,
 };
@@ -43,6 +54,13 @@ pub struct Params {
     pub frequency_exponent: f64,
     /// Days after which an interaction counts half; only on a clock.
     pub half_life_days: Option<f64>,
+    /// Whether books start from what the catalogue says of them (authors, subjects, series, words of the title, language,
+    /// decade), through a map that is learned along: then books without any reader have vectors too. Needs two passes.
+    pub features: bool,
+    /// `lambda_B`: strength of the map's own regularisation, in units of the books' mean ridge.
+    pub feature_regularization: f64,
+    /// Passes when the fit starts from an earlier model of the same books, at least 1.
+    pub warm_epochs: usize,
 }
 
 impl Default for Params {
@@ -54,18 +72,24 @@ impl Default for Params {
             regularization: 0.006,
             frequency_exponent: 1.0,
             half_life_days: None,
+            features: false,
+            feature_regularization: 1.0,
+            warm_epochs: 3,
         }
     }
 }
 
 impl Params {
     fn objective(&self, matrix: &Matrix) -> Result<Objective, Error> {
-        for (field, value, most) in [("factors", self.factors, 1024), ("epochs", self.epochs, 1000)] {
+        for (field, value, most) in
+            [("factors", self.factors, 1024), ("epochs", self.epochs, 1000), ("warm_epochs", self.warm_epochs, 1000)]
+        {
             if value == 0 || value > most {
                 let expected = if field == "factors" { "1 to 1024" } else { "1 to 1000" };
                 return Err(Error::Setting { field, expected, found: value.to_string() });
             }
         }
+        positive("feature_regularization", self.feature_regularization)?;
         let unobserved_weight = self.unobserved_weight.unwrap_or_else(|| weight_for(matrix));
         Ok(Objective {
             unobserved_weight: positive("unobserved_weight", unobserved_weight)? as f32,
@@ -88,30 +112,84 @@ pub fn weight_for(matrix: &Matrix) -> f64 {
 /// One side's vectors with what the other side's solve needs of them.
 #[derive(Debug)]
 struct Side {
-    /// Vectors in the eigenbasis of their Gram matrix, shape `(n, d)`.
+    /// Vectors in the eigenbasis of their Gram matrix, shape `(n, width)`; the width is `d` rounded up to whole lines.
     vectors: Array2<f32>,
-    /// Eigenvalues of the Gram matrix, shape `(d,)`, not negative.
+    /// Eigenvalues of the Gram matrix, shape `(width,)`, not negative, zero beyond `d`.
     eigenvalues: Vec<f64>,
+    /// The same as the solvers use them.
+    weights: Vec<f32>,
 }
 
-/// Alternates until `epochs` passes are done; the books are solved last, then rotated once more and stored.
-pub(crate) fn fit(params: &Params, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Scorer, Error> {
+impl Side {
+    fn new(vectors: Array2<f32>, eigenvalues: Vec<f64>) -> Self {
+        let weights = eigenvalues.iter().map(|e| *e as f32).collect();
+        Self { vectors, eigenvalues, weights }
+    }
+
+    fn width(&self) -> usize {
+        self.eigenvalues.len()
+    }
+}
+
+/// Alternates until the passes are done; the books are solved last, then rotated once more and stored.
+///
+/// `previous` is an earlier model: if it holds vectors of the books of most pairs, they are the start, and
+/// `warm_epochs` passes are enough. The objective is always that of the data and settings given.
+pub(crate) fn fit(
+    params: &Params,
+    previous: Option<&Artifact>,
+    dataset: &Dataset,
+    seed: u64,
+    progress: &dyn Fn(Progress),
+) -> Result<Scorer, Error> {
     check_half_life(params.half_life_days)?;
     let matrix = Matrix::new(dataset, params.half_life_days);
     let objective = params.objective(&matrix)?;
     let d = params.factors.min(matrix.by_reader().len()).min(matrix.by_book().len());
+    let mut first = start(matrix.by_book(), d, seed);
+    let warm = previous.is_some_and(|previous| warm::start(&mut first, d, previous, dataset, &matrix));
+    let epochs = if warm { params.warm_epochs } else { params.epochs };
+
+    let (matrix, book_of_place) = matrix.by_degree();
+    let first = first.select(Axis(0), &book_of_place.iter().map(|book| *book as usize).collect::<Vec<_>>());
+    let unobserved_weight = f64::from(objective.unobserved_weight);
     let reader_ridges = ridges(objective, matrix.by_reader(), matrix.by_book().len());
     let book_ridges = ridges(objective, matrix.by_book(), matrix.by_reader().len());
-    let mut books = gram::rotated(&start(matrix.by_book(), d, seed))?;
-    for epoch in 1..=params.epochs {
-        let readers = gram::rotated(&solve::rows(matrix.by_reader(), &books, &reader_ridges, objective))?;
-        let solved = solve::rows(matrix.by_book(), &readers, &book_ridges, objective);
-        let loss = loss::of(&matrix, &readers, &solved, (&reader_ridges, &book_ridges), objective);
-        books = gram::rotated(&solved)?;
-        progress(Progress { epoch, epochs: params.epochs, loss });
+    let solve = |rows: &Rows, fixed: &Side, ridges: &[f64], priors: Option<&Array2<f32>>| -> Solved {
+        HalfEpoch { rows, fixed, ridges, unobserved_weight, priors }.solve()
+    };
+    let mut prior = params.features.then(|| {
+        let features = Features::of(dataset.catalogue(), &book_of_place);
+        Prior::new(features, matrix.by_book(), &book_ridges, params.feature_regularization, first.ncols())
+    });
+    // The first vectors after a cold start say little that features could explain.
+    let map_from = if warm { 1 } else { 2 };
+    let (mut books, _) = gram::rotated(&first, d)?;
+    for epoch in 1..=epochs {
+        let readers = solve(matrix.by_reader(), &books, &reader_ridges, None);
+        let (fixed, basis) = gram::rotated(&readers.vectors, d)?;
+        let guesses = prior.as_mut().map(|prior| {
+            prior.turn(&basis);
+            prior.vectors()
+        });
+        let solved = solve(matrix.by_book(), &fixed, &book_ridges, guesses.as_ref());
+        let map_value = prior.as_ref().map_or(0.0, Prior::value);
+        let (rotated, basis) = gram::rotated(&solved.vectors, d)?;
+        books = rotated;
+        if let Some(prior) = &mut prior {
+            prior.turn(&basis);
+            if epoch >= map_from.min(epochs - 1) {
+                prior.fit(&books.vectors);
+            }
+        }
+        progress(Progress { epoch, epochs, loss: solved.value + readers.ridge + map_value });
     }
-    let eigenvalues = books.eigenvalues.iter().map(|e| *e as f32).collect();
-    Ok(Scorer::Factors(Factors::new(books.vectors, eigenvalues, objective)?))
+    let mut vectors = Array2::zeros((books.vectors.nrows(), d));
+    for (place, book) in book_of_place.iter().enumerate() {
+        vectors.row_mut(*book as usize).assign(&books.vectors.slice(s![place, ..d]));
+    }
+    let eigenvalues = books.eigenvalues[..d].iter().map(|e| *e as f32).collect();
+    Ok(Scorer::Factors(Factors::new(vectors, eigenvalues, objective)?))
 }
 
 /// The ridge of each row, shape `(n_rows,)`.
@@ -119,14 +197,15 @@ fn ridges(objective: Objective, rows: &Rows, n_other: usize) -> Vec<f64> {
     rows.totals().into_iter().map(|total| objective.ridge(total, n_other)).collect()
 }
 
-/// Starting vectors: `N(0, 0.1 / sqrt(d))`; books without readers start and stay at zero, or they would enter the Gram.
+/// Starting vectors: `N(0, 0.1 / sqrt(d))` in the first `d` columns; books without readers start and stay at zero, or
+/// they would enter the Gram.
 fn start(by_book: &Rows, d: usize, seed: u64) -> Array2<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let normal = Normal::new(0.0, 0.1 / (d as f64).sqrt()).expect("a positive spread is a distribution");
-    let mut vectors = Array2::zeros((by_book.len(), d));
+    let mut vectors = Array2::zeros((by_book.len(), d.next_multiple_of(WIDE)));
     for (book, mut vector) in vectors.outer_iter_mut().enumerate() {
         if by_book.degree(book) > 0 {
-            vector.mapv_inplace(|_: f32| normal.sample(&mut random) as f32);
+            vector.iter_mut().take(d).for_each(|value: &mut f32| *value = normal.sample(&mut random) as f32);
         }
     }
     vectors

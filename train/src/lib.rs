@@ -32,6 +32,7 @@ pub mod split;
 
 mod algorithm;
 mod cooccurrence;
+mod features;
 mod linear;
 
 pub use algorithm::{Algorithm, NAMES, Progress};

@@ -56,8 +56,15 @@ impl Rows {
         Self { offsets: self.offsets.clone(), columns: self.columns.clone(), values }
     }
 
+    /// The rows, those with the most pairs first, equal ones in their order.
+    fn by_degree(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.len() as u32).collect();
+        order.sort_by_key(|row| std::cmp::Reverse(self.degree(*row as usize)));
+        order
+    }
+
     /// Builds from pairs ascending by `(row, column)`.
-    fn from_sorted(n_rows: usize, pairs: &[(u32, u32, f32)]) -> Self {
+    pub(crate) fn from_sorted(n_rows: usize, pairs: &[(u32, u32, f32)]) -> Self {
         let mut offsets = vec![0; n_rows + 1];
         for (row, _, _) in pairs {
             offsets[*row as usize + 1] += 1;
@@ -70,7 +77,7 @@ impl Rows {
     }
 
     /// The other direction: columns become rows.
-    fn transposed(&self, n_columns: usize) -> Self {
+    pub(crate) fn transposed(&self, n_columns: usize) -> Self {
         let mut offsets = vec![0; n_columns + 1];
         for column in &self.columns {
             offsets[*column as usize + 1] += 1;
@@ -126,6 +133,29 @@ impl Matrix {
         Self { by_reader, by_book }
     }
 
+    /// The same pairs with readers and books numbered anew, those with the most pairs first, and for each new book row
+    /// the old one, shape `(n_books,)`.
+    ///
+    /// Neighbouring rows are then of like size, and what many rows point to lies close together.
+    pub(crate) fn by_degree(&self) -> (Self, Vec<u32>) {
+        let (readers, books) = (self.by_reader.by_degree(), self.by_book.by_degree());
+        let mut place_of = vec![0_u32; books.len()];
+        for (place, book) in books.iter().enumerate() {
+            place_of[*book as usize] = place as u32;
+        }
+        let mut by_reader = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new() };
+        for reader in readers {
+            let (columns, values) = self.by_reader.row(reader as usize);
+            by_reader.columns.extend(columns.iter().map(|column| place_of[*column as usize]));
+            by_reader.values.extend(values);
+            by_reader.offsets.push(by_reader.columns.len());
+        }
+        let by_book = by_reader.transposed(books.len());
+        // Turned back, so that the columns of each reader ascend again.
+        let by_reader = by_book.transposed(by_reader.len());
+        (Self { by_reader, by_book }, books)
+    }
+
     /// Readers as rows, books as columns.
     pub fn by_reader(&self) -> &Rows {
         &self.by_reader
@@ -159,6 +189,17 @@ mod tests {
         assert_eq!(matrix.by_reader().row(0), (&[0, 1][..], &[1.0, 1.0][..]));
         assert_eq!(matrix.by_book().row(1), (&[0, 1][..], &[1.0, 1.0][..]));
         assert_eq!(matrix.readers_of(BookRow(0)), 1);
+    }
+
+    #[test]
+    fn numbered_by_degree_the_busiest_come_first() {
+        // emma has three readers, dune and ulysses one each; bob has two books, ann and cid one.
+        let matrix = Matrix::new(&toy(TimeAxis::None, "ann: emma | bob: dune emma | cid: emma | dan: ulysses"), None);
+        let (sorted, books) = matrix.by_degree();
+        assert_eq!(books, [1, 0, 2]);
+        let columns: Vec<&[u32]> = (0..4).map(|reader| sorted.by_reader().row(reader).0).collect();
+        assert_eq!(columns, [&[0, 1][..], &[0], &[0], &[2]]);
+        assert_eq!(sorted.by_book().row(0).0, [0, 1, 2]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ fn two() -> Vec<Algorithm> {
 }
 
 fn fitted(params: &Params, dataset: &Dataset) -> Result<Scorer, Error> {
-    fit(params, dataset, 3, &|_| ())
+    fit(params, None, dataset, 3, &|_| ())
 }
 
 /// 300 readers who took up the books of one of ten circles, in a fixed but scattered order.
@@ -39,7 +39,7 @@ fn given_shares_are_kept_and_sum_to_one() {
 fn a_member_without_a_share_leaves_the_other_alone() {
     let params = Params { members: two(), weights: Some(vec![0.0, 2.0]), ..Params::default() };
     let dataset = toy(TimeAxis::None, "r1: A B | r2: A B C | r3: B C");
-    let alone = two()[1].fit_scorer(&dataset, 3, &|_| ()).unwrap();
+    let alone = two()[1].fit_scorer(None, &dataset, 3, &|_| ()).unwrap();
     match (fitted(&params, &dataset).unwrap(), alone) {
         (Scorer::Neighbours(got), Scorer::Neighbours(want)) => assert_eq!(got, want),
         other => panic!("{other:?}"),

@@ -1,0 +1,224 @@
+//! Larger systems, one row at a time: `I + T'T` and its Cholesky factor from panels of 16 columns.
+//!
+//! A panel is stored line by line, 16 numbers each, so that both sides of a product are read in storage order whatever
+//! the size. As in `lanes`, a block of four rows by 16 columns is summed, reduced by the rows already factored, factored
+//! and stored once. `T` is `H'` for the dual (lines run over factors) and `H` for the primal (lines run over pairs).
+
+use pulp::Simd;
+
+use super::{
+    kernel::{Buffer, Line, WIDE, add_products, side_by_side, store},
+    row::Row,
+};
+
+/// Buffers of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Panels {
+    /// `T` by panels, shape `(side / 16, lines, 16)`.
+    tile: Buffer,
+    /// Upper Cholesky factor by panels, shape `(side / 16, side, 16)`; what lies below its diagonal means nothing.
+    factor: Buffer,
+    /// Inverses of its diagonal, shape `(side,)`.
+    inverse: Vec<f32>,
+    /// The right side, then the solution, shape `(side,)`.
+    weights: Vec<f32>,
+}
+
+impl Panels {
+    /// The dual `(I + HH') w = C^1/2 t`: gives `C^1/2 w` and `t' C^1/2 w`.
+    #[inline(always)]
+    pub(super) fn dual<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        row: &Row<'_>,
+        width: usize,
+        zeros: &[f32],
+    ) -> (&[f32], f64) {
+        let (s, side) = (row.len(), row.len().next_multiple_of(WIDE));
+        for (panel, part) in self.tile.slice(side * width).chunks_exact_mut(WIDE * width).enumerate() {
+            let mut from = [zeros; WIDE];
+            let mut roots = [0.0; WIDE];
+            for (c, i) in (panel * WIDE..s.min((panel + 1) * WIDE)).enumerate() {
+                (from[c], roots[c]) = (row.vector(i), row.root(i));
+            }
+            side_by_side(&from, part);
+            for (line, shrink) in part.as_chunks_mut::<WIDE>().0.iter_mut().zip(row.shrink) {
+                line.iter_mut().zip(&roots).for_each(|(value, root)| *value *= shrink * root);
+            }
+        }
+        self.weights.clear();
+        self.weights.extend((0..s).map(|i| row.root(i) * row.target(i)));
+        self.weights.resize(side, 0.0);
+        self.factorise::<S, N>(simd, s, width);
+        self.solve_factored(s);
+        let mut value = 0.0;
+        for (i, weight) in self.weights[..s].iter_mut().enumerate() {
+            *weight *= row.root(i);
+            value += f64::from(row.target(i)) * f64::from(*weight);
+        }
+        (&self.weights[..s], value)
+    }
+
+    /// The primal `(I + H'H) v = H' C^1/2 t`: gives `v` and `|C^1/2 t|^2 - v' H' C^1/2 t`, the same least value.
+    #[inline(always)]
+    pub(super) fn primal<S: Simd, const N: usize>(&mut self, simd: S, row: &Row<'_>, width: usize) -> (&[f32], f64) {
+        let s = row.len();
+        self.weights.clear();
+        self.weights.resize(width, 0.0);
+        let lines = self.tile.lines(s * width / WIDE);
+        let mut value = 0.0;
+        for i in 0..s {
+            let (root, target) = (row.root(i), row.root(i) * row.target(i));
+            value += f64::from(target).powi(2);
+            let vector = row.vector(i).as_chunks::<WIDE>().0.iter().zip(row.shrink.as_chunks::<WIDE>().0);
+            for (panel, ((from, shrink), right)) in
+                vector.zip(self.weights.as_chunks_mut::<WIDE>().0.iter_mut()).enumerate()
+            {
+                let line: Line = std::array::from_fn(|c| from[c] * shrink[c] * root);
+                right.iter_mut().zip(&line).for_each(|(right, value)| *right += target * value);
+                lines[panel * s + i] = line;
+            }
+        }
+        let right = self.weights.clone();
+        self.factorise::<S, N>(simd, width, s);
+        self.solve_factored(width);
+        let gain: f64 = right.iter().zip(&self.weights).map(|(b, v)| f64::from(*b) * f64::from(*v)).sum();
+        (&self.weights, value - gain)
+    }
+
+    /// The upper factor of `I + T'T` of `side` columns, whose panels have `lines` lines each.
+    #[inline(always)]
+    fn factorise<S: Simd, const N: usize>(&mut self, simd: S, side: usize, lines: usize) {
+        let n_panels = side.div_ceil(WIDE);
+        let height = n_panels * WIDE;
+        let tile = &*self.tile.lines(n_panels * lines);
+        let factor = self.factor.lines(n_panels * height);
+        self.inverse.clear();
+        self.inverse.resize(height, 1.0);
+        for first in (0..side).step_by(4) {
+            let (own, four) = (first / WIDE, first % WIDE / 4);
+            let mut triangle = [[0.0_f32; 4]; 4];
+            let mut inverse = [0.0_f32; 4];
+            for panel in own..n_panels {
+                let zero = [[simd.splat_f32s(0.0); N]; 4];
+                let of_tile = |panel: usize| &tile[panel * lines..][..lines];
+                let of_factor = |panel: usize| &factor[panel * height..][..first];
+                let sums = add_products::<S, N, false>(simd, zero, of_tile(own), four, of_tile(panel));
+                let mut sums = add_products::<S, N, true>(simd, sums, of_factor(own), four, of_factor(panel));
+                if panel == own {
+                    for q in 0..4 {
+                        reduce(simd, &mut sums, &triangle, q);
+                        let mut line = [0.0; WIDE];
+                        store::<S, N>(&mut line, sums[q]);
+                        inverse[q] = (1.0 + line[4 * four + q]).sqrt().recip();
+                        let scale = simd.splat_f32s(inverse[q]);
+                        (0..N).for_each(|n| sums[q][n] = simd.mul_f32s(sums[q][n], scale));
+                        store::<S, N>(&mut line, sums[q]);
+                        triangle[q].copy_from_slice(&line[4 * four..4 * four + 4]);
+                    }
+                    self.inverse[first..first + 4].copy_from_slice(&inverse);
+                } else {
+                    for q in 0..4 {
+                        reduce(simd, &mut sums, &triangle, q);
+                        let scale = simd.splat_f32s(inverse[q]);
+                        (0..N).for_each(|n| sums[q][n] = simd.mul_f32s(sums[q][n], scale));
+                    }
+                }
+                for (line, sums) in factor[panel * height + first..][..4].iter_mut().zip(sums) {
+                    store::<S, N>(line, sums);
+                }
+            }
+        }
+    }
+
+    /// `U'U w = b` in place, for `side` rows.
+    #[inline(always)]
+    fn solve_factored(&mut self, side: usize) {
+        let n_panels = side.div_ceil(WIDE);
+        let height = n_panels * WIDE;
+        let factor = &*self.factor.lines(n_panels * height);
+        let b = self.weights.as_chunks_mut::<WIDE>().0;
+        for i in 0..side {
+            let (own, c) = (i / WIDE, i % WIDE);
+            let solved = b[own][c] * self.inverse[i];
+            b[own][c] = solved;
+            let line = &factor[own * height + i];
+            (c + 1..WIDE).for_each(|c| b[own][c] -= line[c] * solved);
+            for (panel, b) in b.iter_mut().enumerate().skip(own + 1) {
+                b.iter_mut().zip(&factor[panel * height + i]).for_each(|(b, value)| *b -= value * solved);
+            }
+        }
+        for i in (0..side).rev() {
+            let (own, c) = (i / WIDE, i % WIDE);
+            let mut sums = [0.0_f32; WIDE];
+            for (panel, b) in b.iter().enumerate().skip(own + 1) {
+                let line = &factor[panel * height + i];
+                (0..WIDE).for_each(|c| sums[c] += line[c] * b[c]);
+            }
+            let line = &factor[own * height + i];
+            (c + 1..WIDE).for_each(|c| sums[c] += line[c] * b[own][c]);
+            b[own][c] = (b[own][c] - sum(&sums)) * self.inverse[i];
+        }
+    }
+}
+
+/// Takes the rows before `q` of a block of four out of row `q`.
+#[inline(always)]
+fn reduce<S: Simd, const N: usize>(simd: S, sums: &mut [[S::f32s; N]; 4], triangle: &[[f32; 4]; 4], q: usize) {
+    for p in 0..q {
+        let factor = simd.splat_f32s(triangle[p][q]);
+        for n in 0..N {
+            sums[q][n] = simd.negate_mul_add_e_f32s(factor, sums[p][n], sums[q][n]);
+        }
+    }
+}
+
+/// A sum of 16 in a fixed order.
+#[inline(always)]
+pub(super) fn sum(line: &Line) -> f32 {
+    let mut left = *line;
+    for half in [8, 4, 2, 1] {
+        for c in 0..half {
+            left[c] += left[c + half];
+        }
+    }
+    left[0]
+}
+
+/// The Gram matrix's share of some rows: `sum(i, j) += sum over lines of tile(line, i) tile(line, j)` for `j >= i`,
+/// shape `(width, width)`; products of up to `lines` terms are summed in `f32`, then added in `f64`.
+#[inline(always)]
+pub(super) fn add_gram<S: Simd, const N: usize>(simd: S, tile: &[Line], width: usize, sum: &mut [f64]) {
+    let lines = tile.len() * WIDE / width;
+    for first in (0..width).step_by(4) {
+        for panel in first / WIDE..width / WIDE {
+            let (left, right) = (&tile[first / WIDE * lines..][..lines], &tile[panel * lines..][..lines]);
+            let zero = [[simd.splat_f32s(0.0); N]; 4];
+            let sums = add_products::<S, N, false>(simd, zero, left, first % WIDE / 4, right);
+            for (q, sums) in sums.into_iter().enumerate() {
+                let mut line = [0.0; WIDE];
+                store::<S, N>(&mut line, sums);
+                let to = &mut sum[(first + q) * width + panel * WIDE..][..WIDE];
+                to.iter_mut().zip(line).for_each(|(to, value)| *to += f64::from(value));
+            }
+        }
+    }
+}
+
+/// Sixteen rows times a matrix given by panels: `to(r, j) = sum over k of from(r, k) matrix(k, j)`.
+///
+/// `turned` is the sixteen rows side by side, shape `(width, 16)`; `matrix` has `width / 16` panels of `width` lines;
+/// `to` may hold fewer than sixteen rows.
+#[inline(always)]
+pub(super) fn multiply<S: Simd, const N: usize>(simd: S, turned: &[Line], matrix: &[Line], to: &mut [f32]) {
+    let width = turned.len();
+    for (panel, right) in matrix.chunks_exact(width).enumerate() {
+        for (four, to) in to.chunks_mut(4 * width).enumerate() {
+            let zero = [[simd.splat_f32s(0.0); N]; 4];
+            let sums = add_products::<S, N, false>(simd, zero, turned, four, right);
+            for (to, sums) in to.chunks_exact_mut(width).zip(sums) {
+                store::<S, N>(&mut to.as_chunks_mut::<WIDE>().0[panel], sums);
+            }
+        }
+    }
+}
