@@ -5,7 +5,8 @@
 use ndarray::{Array1, Array2, ArrayView2};
 
 use crate::{
-    blend::Blend, catalogue::Catalogue, checks, id::BookRow, readers::Readers, shared::Shared, spectral::Spectral,
+    blend::Blend, catalogue::Catalogue, checks, id::BookRow, readers::Readers, score::LazyCoarse, shared::Shared,
+    spectral::Spectral,
 };
 
 /// Why parts do not make a model.
@@ -135,6 +136,8 @@ pub struct Factors {
     eigenvalues: Array1<f32>,
     /// The objective they were trained with.
     objective: Objective,
+    /// What scoring derives from `books`.
+    coarse: LazyCoarse,
 }
 
 /// The weights of the implicit-feedback objective that a fold-in must repeat.
@@ -200,7 +203,7 @@ impl Factors {
         checks::finite("factors.books", &books)?;
         checks::not_negative("factors.eigenvalues", eigenvalues.as_slice().expect("one dimension is contiguous"))?;
         objective.check()?;
-        Ok(Self { books, eigenvalues, objective })
+        Ok(Self { books, eigenvalues, objective, coarse: LazyCoarse::default() })
     }
 
     /// Number of factors.
@@ -212,6 +215,16 @@ impl Factors {
     pub fn books(&self) -> ArrayView2<'_, f32> {
         let shape = (self.books.len() / self.d(), self.d());
         ArrayView2::from_shape(shape, &self.books).expect("the number of values was checked")
+    }
+
+    /// As [`Self::books`], row by row.
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.books
+    }
+
+    /// Where scoring keeps its coarse copy of [`Self::books`].
+    pub(crate) fn coarse(&self) -> &LazyCoarse {
+        &self.coarse
     }
 
     /// Eigenvalues of the Gram matrix of [`Self::books`], shape `(d,)`.

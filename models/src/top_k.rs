@@ -1,9 +1,9 @@
 //! The best `k` of one score per book, in a total order: score down, then row up.
 //!
-//! Apart from `score.rs` because every scorer shares it and it must be exact: filters are applied before selection,
+//! Apart from `score` because every scorer shares it and it must be exact: filters are applied before selection,
 //! never after, and ties never depend on the order of insertion.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::cmp::Ordering;
 
 use crate::id::BookRow;
 
@@ -31,9 +31,60 @@ impl PartialOrd for Scored {
     }
 }
 
+/// The best `k` of what is offered: a buffer that is cut back to `k` whenever it is full.
+///
+/// Most offers are refused by one comparison with [`Self::bar`], which the caller may do for many at once.
+#[derive(Debug)]
+pub(crate) struct Best {
+    k: usize,
+    held: Vec<Scored>,
+    /// Length at which `held` is cut back.
+    limit: usize,
+    bar: f32,
+}
+
+impl Best {
+    /// Of `k` places, which may be more than there are books.
+    pub fn new(k: usize, n_books: usize) -> Self {
+        let k = k.min(n_books);
+        Self { k, held: Vec::new(), limit: 2 * k + 16, bar: if k == 0 { f32::INFINITY } else { f32::NAN } }
+    }
+
+    /// What a score must exceed to matter still; not-a-number while every score matters.
+    pub fn bar(&self) -> f32 {
+        self.bar
+    }
+
+    /// Offers a book. Rows must rise from offer to offer: then an equal score never displaces.
+    pub fn offer(&mut self, scored: Scored) {
+        if scored.score.is_nan() || self.k == 0 {
+            return;
+        }
+        self.held.push(scored);
+        if self.held.len() == self.limit {
+            self.cut();
+        }
+    }
+
+    /// The best, best first; fewer when fewer were offered.
+    pub fn into_list(mut self) -> Vec<Scored> {
+        self.cut();
+        self.held.sort_unstable_by(|a, b| b.cmp(a));
+        self.held
+    }
+
+    fn cut(&mut self) {
+        if self.held.len() > self.k {
+            let (_, worst, _) = self.held.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
+            self.bar = worst.score;
+            self.held.truncate(self.k);
+        }
+    }
+}
+
 /// The best `k` rows among those `eligible`, best first; fewer when fewer are eligible.
 ///
-/// `scores` has one value per row, shape `(n_books,)`; not-a-number is never eligible. Cost: one pass, and `log k`
+/// `scores` has one value per row, shape `(n_books,)`; not-a-number is never eligible. Cost: one pass, and a constant
 /// per improvement.
 ///
 /// ```
@@ -43,30 +94,25 @@ impl PartialOrd for Scored {
 /// assert_eq!(rows, [1, 0]); // Row 3 is filtered out; rows 0 and 2 tie and the lower row wins.
 /// ```
 pub fn best(k: usize, scores: &[f32], eligible: impl Fn(BookRow) -> bool) -> Vec<Scored> {
-    if k == 0 {
-        return Vec::new();
-    }
-    let mut heap: BinaryHeap<std::cmp::Reverse<Scored>> = BinaryHeap::with_capacity(k.min(scores.len()) + 1);
-    for (row, &score) in scores.iter().enumerate() {
-        let candidate = Scored { row: BookRow(row as u32), score };
-        if heap.len() == k {
-            // Rows come in rising order, so an equal score never displaces.
-            let worst = heap.peek().expect("k > 0 candidates are held").0;
-            if score <= worst.score {
-                continue;
-            }
-        }
-        if score.is_nan() || !eligible(candidate.row) {
+    /// Scores that are compared with the bar at once.
+    const RUN: usize = 16;
+    let mut best = Best::new(k, scores.len());
+    for (run, scores) in scores.chunks(RUN).enumerate() {
+        let bar = best.bar();
+        #[expect(clippy::needless_bitwise_bool, reason = "a run is compared without a branch")]
+        let hopeless = scores.iter().fold(true, |all, score| all & (*score <= bar));
+        if hopeless {
             continue;
         }
-        heap.push(std::cmp::Reverse(candidate));
-        if heap.len() > k {
-            heap.pop();
+        for (place, &score) in scores.iter().enumerate() {
+            let row = BookRow((run * RUN + place) as u32);
+            let refused = score <= best.bar();
+            if !refused && eligible(row) {
+                best.offer(Scored { row, score });
+            }
         }
     }
-    let mut list: Vec<Scored> = heap.into_iter().map(|reversed| reversed.0).collect();
-    list.sort_unstable_by(|a, b| b.cmp(a));
-    list
+    best.into_list()
 }
 
 #[cfg(test)]

@@ -25,10 +25,8 @@ pub enum Step {
     Evaluate,
     /// Fit the winner again, on all of the snapshot.
     Refit,
-    /// Make the result a version of the model.
+    /// Make the result a version of the model and point `staging` at it, in one commit.
     Register,
-    /// Point `staging` at it.
-    Stage,
 }
 
 /// What a step's pod asks for and may take, as Kubernetes quantities.
@@ -63,7 +61,7 @@ pub struct UnknownStep {
 
 impl Step {
     /// All steps, in the order of the loop.
-    pub const ALL: [Self; 6] = [Self::Snapshot, Self::Fit, Self::Evaluate, Self::Refit, Self::Register, Self::Stage];
+    pub const ALL: [Self; 5] = [Self::Snapshot, Self::Fit, Self::Evaluate, Self::Refit, Self::Register];
 
     /// The name on the command line and in the workflow.
     pub fn name(self) -> &'static str {
@@ -73,7 +71,6 @@ impl Step {
             Self::Evaluate => "evaluate",
             Self::Refit => "refit",
             Self::Register => "register",
-            Self::Stage => "stage",
         }
     }
 
@@ -85,7 +82,6 @@ impl Step {
             Self::Evaluate => &[Self::Fit],
             Self::Refit => &[Self::Evaluate],
             Self::Register => &[Self::Refit],
-            Self::Stage => &[Self::Register],
         }
     }
 
@@ -96,8 +92,7 @@ impl Step {
             Self::Fit => "fit the line-up before the test window",
             Self::Evaluate => "measure on the test window and ask the gate",
             Self::Refit => "fit the winner on everything",
-            Self::Register => "register the new version",
-            Self::Stage => "point staging at it",
+            Self::Register => "register the new version and point staging at it",
         }
     }
 
@@ -106,17 +101,17 @@ impl Step {
         let (cpu_request, cpu_limit, memory_request, memory_limit) = match self {
             Self::Snapshot => ("500m", "2", "1Gi", "2Gi"),
             Self::Fit | Self::Evaluate | Self::Refit => ("2", "4", "2Gi", "8Gi"),
-            // Registering holds one artefact in memory, staging only the registry's state.
-            Self::Register | Self::Stage => ("100m", "1", "256Mi", "1Gi"),
+            // It holds one artefact in memory.
+            Self::Register => ("100m", "1", "256Mi", "1Gi"),
         };
         Resources { cpu_request, cpu_limit, memory_request, memory_limit }
     }
 
-    /// When it may be repeated. Only the steps that commit can meet a conflict.
+    /// When it may be repeated. Only the step that commits can meet a conflict.
     pub fn retry(self) -> Retry {
         match self {
             Self::Snapshot | Self::Fit | Self::Evaluate | Self::Refit => Retry { limit: 3, exit_codes: &[UNAVAILABLE] },
-            Self::Register | Self::Stage => Retry { limit: 5, exit_codes: &[CONFLICT, UNAVAILABLE] },
+            Self::Register => Retry { limit: 5, exit_codes: &[CONFLICT, UNAVAILABLE] },
         }
     }
 }

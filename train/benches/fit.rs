@@ -23,10 +23,15 @@ fn shelves(n_readers: u32, n_books: u32) -> Dataset {
 }
 
 fn bench(bencher: Bencher<'_, '_>, algorithm: &Algorithm) {
-    let dataset = shelves(2_000, 1_000);
+    bench_sized(bencher, algorithm, 1_000);
+}
+
+/// Twice as many readers as books.
+fn bench_sized(bencher: Bencher<'_, '_>, algorithm: &Algorithm, n_books: u32) {
+    let dataset = shelves(2 * n_books, n_books);
     bencher.bench_local(|| {
         let artifact = algorithm.fit(black_box(&dataset), 1, &|_| ()).expect("synthetic shelves can be learned");
-        assert_eq!(artifact.catalogue().len(), 1_000);
+        assert_eq!(artifact.catalogue().len(), n_books as usize);
         artifact
     });
 }
@@ -39,6 +44,16 @@ fn popularity(bencher: Bencher<'_, '_>) {
 #[divan::bench(name = "rp3beta/2000readers/1000books", sample_count = 10)]
 fn rp3beta(bencher: Bencher<'_, '_>) {
     bench(bencher, &Algorithm::named("rp3beta").expect("a known name"));
+}
+
+#[divan::bench(name = "ease/2readers_a_book/books", args = [1_000, 2_000], sample_count = 10)]
+fn ease(bencher: Bencher<'_, '_>, n_books: u32) {
+    bench_sized(bencher, &Algorithm::named("ease").expect("a known name"), n_books);
+}
+
+#[divan::bench(name = "ease_sparse/2readers_a_book/books", args = [1_000, 2_000], sample_count = 10)]
+fn ease_sparse(bencher: Bencher<'_, '_>, n_books: u32) {
+    bench_sized(bencher, &Algorithm::named("ease_sparse").expect("a known name"), n_books);
 }
 
 #[divan::bench(name = "ials/2000readers/1000books/1epoch", args = [32, 64, 128], sample_count = 10)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     blend,
     dataset::{Dataset, check_not_empty},
+    ease, ease_sparse,
     error::Error,
     ials, item_knn, popularity, rp3beta, spectral,
 };
@@ -30,6 +31,10 @@ pub enum Algorithm {
     /// Books reached by a three-step walk, with popular targets damped.
     #[serde(rename = "rp3beta")]
     Rp3Beta(rp3beta::Params),
+    /// Every book regressed on all others in closed form.
+    Ease(ease::Params),
+    /// Every book regressed on its nearest ones, for large catalogues.
+    EaseSparse(ease_sparse::Params),
     /// Matrix factorisation for implicit feedback by alternating least squares.
     Ials(ials::Params),
     /// A filter of the reader-book graph: what is near and what is smooth.
@@ -39,7 +44,7 @@ pub enum Algorithm {
 }
 
 /// The names [`Algorithm::named`] knows, simplest first.
-pub const NAMES: [&str; 6] = ["popularity", "item_knn", "rp3beta", "ials", "spectral", "blend"];
+pub const NAMES: [&str; 8] = ["popularity", "item_knn", "rp3beta", "ease", "ease_sparse", "ials", "spectral", "blend"];
 
 /// How far a fit has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,6 +64,8 @@ impl Algorithm {
             "popularity" => Some(Self::Popularity(popularity::Params::default())),
             "item_knn" => Some(Self::ItemKnn(item_knn::Params::default())),
             "rp3beta" => Some(Self::Rp3Beta(rp3beta::Params::default())),
+            "ease" => Some(Self::Ease(ease::Params::default())),
+            "ease_sparse" => Some(Self::EaseSparse(ease_sparse::Params::default())),
             "ials" => Some(Self::Ials(ials::Params::default())),
             "spectral" => Some(Self::Spectral(spectral::Params::default())),
             "blend" => Some(Self::Blend(blend::Params::default())),
@@ -77,9 +84,11 @@ impl Algorithm {
             Self::Popularity(_) => 0,
             Self::ItemKnn(_) => 1,
             Self::Rp3Beta(_) => 2,
-            Self::Ials(_) => 3,
-            Self::Spectral(_) => 4,
-            Self::Blend(_) => 5,
+            Self::Ease(_) => 3,
+            Self::EaseSparse(_) => 4,
+            Self::Ials(_) => 5,
+            Self::Spectral(_) => 6,
+            Self::Blend(_) => 7,
         }
     }
 
@@ -106,6 +115,8 @@ impl Algorithm {
             Self::Popularity(params) => popularity::fit(params),
             Self::ItemKnn(params) => item_knn::fit(params, dataset),
             Self::Rp3Beta(params) => rp3beta::fit(params, dataset),
+            Self::Ease(params) => ease::fit(params, dataset),
+            Self::EaseSparse(params) => ease_sparse::fit(params, dataset),
             Self::Ials(params) => ials::fit(params, dataset, seed, progress),
             Self::Spectral(params) => spectral::fit(params, dataset, seed),
             Self::Blend(params) => blend::fit(params, dataset, seed, progress),
@@ -118,6 +129,8 @@ impl Algorithm {
             Self::Popularity(params) => params.half_life_days,
             Self::ItemKnn(params) => params.half_life_days,
             Self::Rp3Beta(params) => params.half_life_days,
+            Self::Ease(params) => params.half_life_days,
+            Self::EaseSparse(params) => params.half_life_days,
             Self::Ials(params) => params.half_life_days,
             Self::Spectral(params) => params.half_life_days,
             Self::Blend(params) => params.members.first().and_then(Self::half_life_days),

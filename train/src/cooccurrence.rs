@@ -57,25 +57,40 @@ fn keep_best(entries: &mut Vec<Scored>, k: usize) {
 
 /// Rows of kept entries as a stored model: entry `j` in list `i` is the weight from `i` to `j`.
 pub(crate) fn by_source(lists: &[Vec<Scored>]) -> Result<Neighbours, Malformed> {
-    let entries = lists.iter().enumerate().flat_map(|(i, list)| list.iter().map(move |s| (i as u32, s.row.0, s.score)));
-    stored(lists.len(), entries.collect())
+    let offsets = offsets(lists.iter().map(Vec::len));
+    let sorted = |list: &Vec<Scored>| {
+        let mut list = list.clone();
+        list.sort_unstable_by_key(|scored| scored.row);
+        list
+    };
+    let (targets, weights) = lists.iter().flat_map(sorted).map(|scored| (scored.row, scored.score)).unzip();
+    Neighbours::new(lists.len(), offsets, targets, weights)
 }
 
 /// The same read the other way: entry `i` in list `j` is the weight from `i` to `j`.
 pub(crate) fn by_target(lists: &[Vec<Scored>]) -> Result<Neighbours, Malformed> {
-    let entries = lists.iter().enumerate().flat_map(|(j, list)| list.iter().map(move |s| (s.row.0, j as u32, s.score)));
-    stored(lists.len(), entries.collect())
+    let mut lengths = vec![0; lists.len()];
+    lists.iter().flatten().for_each(|scored| lengths[scored.row.index()] += 1);
+    let offsets = offsets(lengths.into_iter());
+    let mut next = offsets.clone();
+    let n_entries = offsets[lists.len()] as usize;
+    let (mut targets, mut weights) = (vec![BookRow(0); n_entries], vec![0.0; n_entries]);
+    // Targets come in ascending order, so they stand ascending within each source.
+    for (target, list) in lists.iter().enumerate() {
+        for scored in list {
+            let place = &mut next[scored.row.index()];
+            (targets[*place as usize], weights[*place as usize]) = (BookRow(target as u32), scored.score);
+            *place += 1;
+        }
+    }
+    Neighbours::new(lists.len(), offsets, targets, weights)
 }
 
-fn stored(n_books: usize, mut entries: Vec<(u32, u32, f32)>) -> Result<Neighbours, Malformed> {
-    entries.par_sort_unstable_by_key(|(source, target, _)| (*source, *target));
-    let mut offsets = vec![0_u32; n_books + 1];
-    for (source, _, _) in &entries {
-        offsets[*source as usize + 1] += 1;
-    }
-    for source in 0..n_books {
-        offsets[source + 1] += offsets[source];
-    }
-    let (targets, weights) = entries.into_iter().map(|(_, target, weight)| (BookRow(target), weight)).unzip();
-    Neighbours::new(n_books, offsets, targets, weights)
+/// Where each list begins, and where the last one ends.
+fn offsets(lengths: impl Iterator<Item = usize>) -> Vec<u32> {
+    let ends = lengths.scan(0, |end, length| {
+        *end += length as u32;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
 }

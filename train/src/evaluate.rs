@@ -1,11 +1,15 @@
 //! Full-ranking evaluation: every case gets a real list from the one scoring path, and every reader's values are kept.
 
+mod lists;
+
 use std::collections::HashSet;
 
-use models::{Artifact, BookRow, Query, ReaderId, Scratch, score::Origin};
+use models::{Artifact, BookRow, Query, ReaderId, Recommendation, score::Origin};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::lists::ListQuality;
+use self::lists::{ListValues, Shelf};
 use crate::{
     bootstrap::{self, Comparison},
     metrics::{hit_rate_at, mrr_at, ndcg_at, recall_at, recall_trunc_at},
@@ -57,8 +61,30 @@ pub struct Summary {
     pub hit_rate: Estimate,
 }
 
-/// What a model is worth on a split.
+/// Readers with histories of similar length.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DegreeGroup {
+    /// Books of the shortest history.
+    pub from: usize,
+    /// Books of the longest history.
+    pub to: usize,
+    /// Their means.
+    pub summary: Summary,
+}
+
+/// How well targets are foreseen that nobody had taken up in the training window, known to the catalogue or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ColdBooks {
+    /// Such targets, of all readers.
+    pub n_targets: usize,
+    /// Readers who took up at least one.
+    pub n_readers: usize,
+    /// Mean over these readers of hits among their cold targets over the number of them.
+    pub recall: Estimate,
+}
+
+/// What a model is worth on a split.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Length of the lists, `k`.
     pub at: usize,
@@ -68,6 +94,16 @@ pub struct Evaluation {
     pub warm: Option<Summary>,
     /// Readers the model never saw; `None` when there are none.
     pub folded_in: Option<Summary>,
+    /// All readers in four groups of similar size by the length of their history, shortest first; equal lengths stay
+    /// together, so that there may be fewer.
+    #[serde(default)]
+    pub by_degree: Vec<DegreeGroup>,
+    /// Targets nobody had taken up before; `None` when there are none.
+    #[serde(default)]
+    pub cold_books: Option<ColdBooks>,
+    /// What the lists are like besides right or wrong.
+    #[serde(default)]
+    pub lists: ListQuality,
     /// Share of the books that may be recommended which are, to anyone; in `[0, 1]`.
     pub coverage: f64,
     /// Books that may be recommended: the denominator of `coverage`.
@@ -104,28 +140,68 @@ impl Evaluation {
     }
 }
 
-/// Asks `artifact` every question of `split`, with lists of `at` books.
+/// Asks `artifact` every question of `split`, with lists of `at` books: [`evaluate_at`] for one length.
+pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
+    evaluate_at(artifact, split, &[at]).pop().expect("one length gives one evaluation")
+}
+
+/// Asks `artifact` every question of `split` once and judges the first places of each list, for each length in `ats`.
 ///
 /// The artifact may come from another night: books are matched by id, books it does not know leave the histories and
 /// count as misses among the targets. As in serving, of long histories the newest part is scored with and all of it is
-/// kept from the lists. Panics if `at == 0`.
-pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
-    assert!(at > 0, "a list of no places has no quality");
+/// kept from the lists. What is answered in each place does not depend on the length asked for, so every evaluation
+/// equals that of its length alone. Panics if a length is 0.
+pub fn evaluate_at(artifact: &Artifact, split: &Split, ats: &[usize]) -> Vec<Evaluation> {
+    assert!(ats.iter().all(|at| *at > 0), "a list of no places has no quality");
     let catalogue = artifact.catalogue();
     let rows: Vec<Option<BookRow>> =
         split.train.catalogue().books().map(|book| catalogue.row(book.item_id())).collect();
-    let judged: Vec<Judged> = split
+    let known = |books: &[BookRow]| books.iter().filter_map(|book| rows[book.index()]).collect::<Vec<_>>();
+    let histories: Vec<Vec<BookRow>> = split.cases.iter().map(|case| known(&case.history)).collect();
+    let longest = ats.iter().copied().max().unwrap_or(1);
+    let queries: Vec<Query<'_>> =
+        histories.iter().map(|history| Query { history, k: longest, include_seen: false, exclude: &[] }).collect();
+    let answers = artifact.recommend_many(&queries);
+    let shelf = Shelf::new(artifact, split);
+    let asked: Vec<Asked<'_>> = split
         .cases
         .par_iter()
-        .map_init(Scratch::default, |scratch, case| judge(artifact, &rows, case, at, scratch))
+        .zip(&histories)
+        .zip(&answers)
+        .map(|((case, history), answer)| Asked {
+            case,
+            history,
+            targets: known(&case.targets).into_iter().collect(),
+            answer,
+        })
         .collect();
+    ats.iter().map(|at| judge_all(artifact, &shelf, &asked, *at)).collect()
+}
 
-    let recommended: HashSet<BookRow> = judged.iter().flat_map(|judged| judged.list.iter().copied()).collect();
-    let n_eligible = catalogue.books().filter(|book| book.is_available()).count();
+/// A case as the artefact sees it, with the answer.
+struct Asked<'a> {
+    case: &'a Case,
+    history: &'a [BookRow],
+    targets: HashSet<BookRow>,
+    answer: &'a Recommendation,
+}
+
+fn judge_all(artifact: &Artifact, shelf: &Shelf, asked: &[Asked<'_>], at: usize) -> Evaluation {
+    let judged: Vec<Judged> = asked.par_iter().map(|asked| judge(shelf, asked, at)).collect();
+    let mut exposures = vec![0_u64; artifact.catalogue().len()];
+    for scored in asked.iter().flat_map(|asked| asked.answer.books.iter().take(at)) {
+        exposures[scored.row.index()] += 1;
+    }
+    let books = artifact.catalogue().books().zip(exposures);
+    let exposures: Vec<u64> = books.filter(|(book, _)| book.is_available()).map(|(_, exposure)| exposure).collect();
+    let n_recommended = exposures.iter().filter(|exposure| **exposure > 0).count();
     let n_targets: usize = judged.iter().map(|judged| judged.n_targets).sum();
-    let n_cold: usize = judged.iter().map(|judged| judged.n_cold).sum();
+    let n_unknown: usize = judged.iter().map(|judged| judged.n_unknown).sum();
     let n_fallback = judged.iter().filter(|judged| judged.fallback).count();
     let n_cases = judged.len().max(1) as f64;
+    let list_values: Vec<ListValues> = judged.iter().map(|judged| judged.list).collect();
+    let cold_books = cold_books(&judged);
+    let lengths: Vec<usize> = asked.iter().map(|asked| asked.case.history.len()).collect();
     let per_reader: Vec<ReaderValues> = judged.into_iter().map(|judged| judged.values).collect();
     let of = |segment: Segment| summary(per_reader.iter().filter(move |values| values.segment == segment));
     Evaluation {
@@ -133,9 +209,12 @@ pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
         all: summary(per_reader.iter()),
         warm: of(Segment::Warm),
         folded_in: of(Segment::FoldedIn),
-        coverage: recommended.len() as f64 / n_eligible.max(1) as f64,
-        n_eligible,
-        cold_book_share: n_cold as f64 / n_targets.max(1) as f64,
+        by_degree: by_degree(&lengths, &per_reader),
+        cold_books,
+        lists: Shelf::summary(&list_values, &exposures),
+        coverage: n_recommended as f64 / exposures.len().max(1) as f64,
+        n_eligible: exposures.len(),
+        cold_book_share: n_unknown as f64 / n_targets.max(1) as f64,
         fallback_share: n_fallback as f64 / n_cases,
         per_reader,
     }
@@ -143,20 +222,19 @@ pub fn evaluate(artifact: &Artifact, split: &Split, at: usize) -> Evaluation {
 
 struct Judged {
     values: ReaderValues,
-    list: Vec<BookRow>,
+    list: ListValues,
     n_targets: usize,
-    n_cold: usize,
+    /// Targets the artefact's catalogue does not hold.
+    n_unknown: usize,
+    /// Targets nobody took up in the training window, and how many of them were hit.
+    cold: (usize, usize),
     fallback: bool,
 }
 
-fn judge(artifact: &Artifact, rows: &[Option<BookRow>], case: &Case, at: usize, scratch: &mut Scratch) -> Judged {
-    let known = |books: &[BookRow]| books.iter().filter_map(|book| rows[book.index()]).collect::<Vec<_>>();
-    let read = known(&case.history);
-    let query = Query { history: &read, k: at, include_seen: false, exclude: &[] };
-    let answer = artifact.recommend(query, scratch);
-    let targets: HashSet<BookRow> = known(&case.targets).into_iter().collect();
+fn judge(shelf: &Shelf, asked: &Asked<'_>, at: usize) -> Judged {
+    let Asked { case, history, targets, answer } = asked;
     let n_targets = case.targets.len() + case.n_cold_targets;
-    let list: Vec<BookRow> = answer.books.iter().map(|scored| scored.row).collect();
+    let list: Vec<BookRow> = answer.books.iter().take(at).map(|scored| scored.row).collect();
     let hits: Vec<bool> = list.iter().map(|row| targets.contains(row)).collect();
     let value = |metric: fn(usize, &[bool], usize) -> Option<f64>| {
         metric(at, &hits, n_targets).expect("a case has at least one target")
@@ -170,8 +248,44 @@ fn judge(artifact: &Artifact, rows: &[Option<BookRow>], case: &Case, at: usize, 
         mrr: value(mrr_at),
         hit_rate: value(hit_rate_at),
     };
-    let n_cold = n_targets - targets.len();
-    Judged { values, list, n_targets, n_cold, fallback: answer.origin != Origin::Model }
+    let n_cold = case.n_cold_targets + targets.iter().filter(|row| shelf.is_cold(**row)).count();
+    let n_cold_hits = list.iter().zip(&hits).filter(|(row, hit)| **hit && shelf.is_cold(**row)).count();
+    Judged {
+        values,
+        list: shelf.judge(history, &list),
+        n_targets,
+        n_unknown: n_targets - targets.len(),
+        cold: (n_cold, n_cold_hits),
+        fallback: answer.origin_of_first(at) != Origin::Model,
+    }
+}
+
+fn cold_books(judged: &[Judged]) -> Option<ColdBooks> {
+    let cold = judged.iter().map(|judged| judged.cold).filter(|(n, _)| *n > 0);
+    let recalls: Vec<f64> = cold.clone().map(|(n, hits)| hits as f64 / n as f64).collect();
+    Some(ColdBooks { n_targets: cold.map(|(n, _)| n).sum(), n_readers: recalls.len(), recall: estimate(&recalls)? })
+}
+
+fn by_degree(lengths: &[usize], readers: &[ReaderValues]) -> Vec<DegreeGroup> {
+    const GROUPS: usize = 4;
+    let mut ascending = lengths.to_vec();
+    ascending.sort_unstable();
+    // The longest history of each group; equal lengths make some groups one.
+    let mut ends: Vec<usize> = (1..=GROUPS)
+        .filter_map(|i| (ascending.len() * i).div_ceil(GROUPS).checked_sub(1))
+        .map(|at| ascending[at])
+        .collect();
+    ends.dedup();
+    let mut groups = Vec::new();
+    for (place, to) in ends.iter().copied().enumerate() {
+        let inside = |length: usize| length <= to && (place == 0 || length > ends[place - 1]);
+        let members = lengths.iter().zip(readers).filter(|(length, _)| inside(**length));
+        let from = members.clone().map(|(length, _)| *length).min();
+        if let (Some(from), Some(summary)) = (from, summary(members.map(|(_, values)| values))) {
+            groups.push(DegreeGroup { from, to, summary });
+        }
+    }
+    groups
 }
 
 fn summary<'a>(readers: impl Iterator<Item = &'a ReaderValues>) -> Option<Summary> {
@@ -225,6 +339,68 @@ mod tests {
         assert_eq!(got.warm.as_ref().unwrap().recall.mean, 0.25);
         assert_eq!(got.folded_in.as_ref().unwrap().recall, Estimate { mean: 1.0, se: None });
         assert_eq!((got.coverage, got.n_eligible, got.cold_book_share), (1.0, 4, 0.25));
+    }
+
+    #[test]
+    fn several_lengths_at_once_are_each_judged_as_alone() {
+        let split = split::given(&toy(TimeAxis::None, TRAIN), &toy(TimeAxis::None, TEST)).unwrap();
+        let model = Algorithm::named("item-knn").unwrap().fit(&split.train, 0, &|_| ()).unwrap();
+        let ats = [3, 1, 2];
+        let alone = ats.map(|at| evaluate(&model, &split, at));
+        assert_eq!(evaluate_at(&model, &split, &ats), alone);
+        assert!(alone[0].fallback_share > alone[1].fallback_share, "longer lists need more filling: {alone:?}");
+    }
+
+    #[test]
+    fn readers_asked_at_once_are_judged_as_asked_one_by_one() {
+        let reader = |r: usize| {
+            let books: Vec<String> = (0..12).map(|step| format!("b{}", (r * 7 + step * (3 + r % 5)) % 40)).collect();
+            format!("r{r}: {}", books.join(" "))
+        };
+        let text = (0..90).map(reader).collect::<Vec<_>>().join(" | ");
+        let split = split::random_by_reader(&toy(TimeAxis::None, &text), 5, 0.3).unwrap();
+        for name in crate::NAMES {
+            let model = Algorithm::named(name).unwrap().fit(&split.train, 1, &|_| ()).unwrap();
+            let evaluation = evaluate(&model, &split, 5);
+            assert_eq!(evaluation.per_reader.len(), split.cases.len());
+            for (case, values) in split.cases.iter().zip(&evaluation.per_reader) {
+                let query = Query { history: &case.history, k: 5, include_seen: false, exclude: &[] };
+                let list = model.recommend(query, &mut models::Scratch::default()).books;
+                let hits: Vec<bool> = list.iter().map(|scored| case.targets.contains(&scored.row)).collect();
+                assert_eq!(Some(values.ndcg), ndcg_at(5, &hits, case.targets.len()), "{name}");
+                assert_eq!(Some(values.recall), recall_at(5, &hits, case.targets.len()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn readers_are_grouped_by_the_length_of_their_history() {
+        let split = split::given(&toy(TimeAxis::None, TRAIN), &toy(TimeAxis::None, TEST)).unwrap();
+        // ann read two books, dee one; of zoe's two the older one is her history.
+        let lengths: Vec<usize> = split.cases.iter().map(|case| case.history.len()).collect();
+        assert_eq!(lengths, [2, 1, 1]);
+        let groups = evaluate(&popular(TRAIN), &split, 2).by_degree;
+        let got: Vec<_> = groups.iter().map(|g| (g.from, g.to, g.summary.n_readers, g.summary.recall.mean)).collect();
+        assert_eq!(got, [(1, 1, 2, 0.5), (2, 2, 1, 0.5)]);
+    }
+
+    #[test]
+    fn books_nobody_took_up_are_counted_apart() {
+        let split = split::given(&toy(TimeAxis::None, TRAIN), &toy(TimeAxis::None, TEST)).unwrap();
+        // x alone is new, and no list can have it.
+        let cold = evaluate(&popular(TRAIN), &split, 2).cold_books.unwrap();
+        assert_eq!((cold.n_targets, cold.n_readers, cold.recall.mean), (1, 1, 0.0));
+    }
+
+    #[test]
+    fn lists_are_described_by_what_they_hold() {
+        let split = split::given(&toy(TimeAxis::None, TRAIN), &toy(TimeAxis::None, TEST)).unwrap();
+        let got = evaluate(&popular(TRAIN), &split, 1).lists;
+        // Seven events: a 3, c 2, b 1, d 1. ann sees c, dee sees a, zoe (read a) sees c: two thirds of exposure on c.
+        let want = (2.0 * -(2.0_f64 / 7.0).log2() - (3.0_f64 / 7.0).log2()) / 3.0;
+        assert!((got.novelty.unwrap() - want).abs() < 1e-12);
+        assert_eq!(got.exposure_gini, crate::metrics::gini(&[1, 0, 2, 0]));
+        assert_eq!((got.diversity_by_subject, got.miscalibration_by_subject), (None, None), "books without metadata");
     }
 
     #[test]

@@ -156,13 +156,9 @@ mod tests {
         Evaluation {
             at: 10,
             all: (n > 0).then_some(all),
-            warm: None,
-            folded_in: None,
-            coverage: 0.0,
             n_eligible: 1,
-            cold_book_share: 0.0,
-            fallback_share: 0.0,
             per_reader: (0..n).map(reader).collect(),
+            ..Evaluation::default()
         }
     }
 

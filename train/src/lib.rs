@@ -2,7 +2,8 @@
 //!
 //! - [`read`]: files to a [`Dataset`], bad rows set aside; [`snapshot`]: a data set as bytes, between steps.
 //! - [`split`]: the past a model learns from, the future it is judged on.
-//! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ials`], [`spectral`], [`blend`]: settings and a data set in, artefact out.
+//! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ease`], [`ease_sparse`], [`ials`], [`spectral`],
+//!   [`blend`]: settings and a data set in, artefact out.
 //! - [`metrics`], [`evaluate`](mod@evaluate), [`bootstrap`], [`gate`]: what a model is worth, and whether that is enough.
 //! - [`plan`]: the nightly line-up that joins these.
 //!
@@ -12,6 +13,8 @@
 pub mod blend;
 pub mod bootstrap;
 pub mod dataset;
+pub mod ease;
+pub mod ease_sparse;
 pub mod error;
 pub mod evaluate;
 pub mod gate;
@@ -29,12 +32,13 @@ pub mod split;
 
 mod algorithm;
 mod cooccurrence;
+mod linear;
 
 pub use algorithm::{Algorithm, NAMES, Progress};
 pub use bootstrap::Comparison;
 pub use dataset::{Builder, Dataset, Interaction, TimeAxis};
 pub use error::{Error, Kind};
-pub use evaluate::{Evaluation, Summary, evaluate};
+pub use evaluate::{Evaluation, Summary, evaluate, evaluate_at};
 pub use gate::{Contest, Decision, decide};
 pub use plan::{Candidate, Recipe, Stage, choose, fit_all, line_up};
 pub use split::{Case, Segment, Split};

@@ -3,6 +3,11 @@
 //! All take the places of a list as hits and misses, best first, and `n_relevant`, the number of books the reader
 //! really took up. Ranks past the end of the list are misses. All are `None` when `n_relevant` is 0: undefined, which
 //! is not zero. All panic if `k == 0`. Source for the names: Herlocker et al. 2004; Järvelin and Kekäläinen 2002.
+//! Metrics of what lists are like, whether or not they hit, take other things and say so.
+
+mod lists;
+
+pub use self::lists::{diversity, gini, miscalibration, novelty};
 
 /// Share of the relevant books among the first `k`: `hits / n_relevant`, in `[0, 1]`.
 ///

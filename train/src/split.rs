@@ -123,6 +123,70 @@ pub fn random_by_reader(dataset: &Dataset, seed: u64, test_share: f64) -> Result
     checked(Split { train, cases, cut: None })
 }
 
+/// The splits of [`held_out_readers`]: one past, two sets of readers it never saw.
+#[derive(Debug, Clone)]
+pub struct HeldOut {
+    /// For choosing settings.
+    pub validation: Split,
+    /// For reporting, once.
+    pub test: Split,
+}
+
+/// Holds out whole readers, `n_validation` and `n_test` of them: strong generalisation, as on goodbooks-10k.
+///
+/// The other readers are the past. Of each held-out reader's distinct books a random `input_share`, rounded, is folded
+/// in, oldest first, and the rest is to be foreseen; both parts get at least one book, so only readers of two or more
+/// can be held out. Cases are [`Segment::FoldedIn`]. Books that no reader of the past took up leave the inputs and stay
+/// among the targets as misses. Both splits hold the same past.
+///
+/// Source for the protocol: Liang et al. 2018, arXiv 1802.05814, 80 % of each reader as input.
+pub fn held_out_readers(
+    dataset: &Dataset,
+    seed: u64,
+    n_validation: usize,
+    n_test: usize,
+    input_share: f64,
+) -> Result<HeldOut, Error> {
+    share("input_share", input_share)?;
+    let histories = dataset.histories();
+    let mut readers: Vec<usize> = (0..histories.len()).filter(|reader| histories[*reader].len() > 1).collect();
+    if readers.len() < n_validation + n_test || histories.len() <= n_validation + n_test {
+        let found = format!("{} readers of at least two books, {} in all", readers.len(), histories.len());
+        return Err(Error::CannotSplit(format!("{n_validation} and {n_test} readers are wanted of {found}")));
+    }
+    readers.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    let (validation, rest) = readers.split_at(n_validation);
+    let test = &rest[..n_test];
+    let held_out: HashSet<u32> = validation.iter().chain(test).map(|reader| *reader as u32).collect();
+    let train = dataset.filtered(|row| !held_out.contains(&row.reader));
+    let rows: Vec<Option<BookRow>> =
+        dataset.catalogue().books().map(|book| train.catalogue().row(book.item_id())).collect();
+    let case = |reader: usize| {
+        let history = &histories[reader];
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(reader as u64 + 1);
+        let mut shuffled = history.clone();
+        shuffled.sort_unstable();
+        shuffled.shuffle(&mut random);
+        let n_input = ((history.len() as f64 * input_share).round() as usize).clamp(1, history.len() - 1);
+        let later: HashSet<BookRow> = shuffled.split_off(n_input).into_iter().collect();
+        let known = |is_later: bool| {
+            let side = history.iter().filter(|book| later.contains(*book) == is_later);
+            side.filter_map(|book| rows[book.index()]).collect::<Vec<_>>()
+        };
+        let targets = known(true);
+        let n_cold_targets = later.len() - targets.len();
+        let reader = dataset.readers()[reader].clone();
+        Case { reader, segment: Segment::FoldedIn, history: known(false), targets, n_cold_targets }
+    };
+    let cases = |readers: &[usize]| {
+        let mut readers = readers.to_vec();
+        readers.sort_unstable();
+        checked(Split { train: train.clone(), cases: readers.into_iter().map(case).collect(), cut: None })
+    };
+    Ok(HeldOut { validation: cases(validation)?, test: cases(test)? })
+}
+
 fn checked(split: Split) -> Result<Split, Error> {
     if split.cases.is_empty() {
         return Err(Error::CannotSplit("no reader has books on both sides".to_owned()));
@@ -284,5 +348,40 @@ mod tests {
         assert_eq!(sizes, [(6, 2), (3, 1)]);
         assert_eq!(described(&split), described(&random_by_reader(&dataset, 3, 0.25).unwrap()));
         assert_ne!(described(&split), described(&random_by_reader(&dataset, 4, 0.25).unwrap()));
+    }
+
+    #[test]
+    fn held_out_readers_are_strangers_to_the_past() {
+        let dataset = toy(TimeAxis::Order, "ann: a b c d e | bob: b c d e a | cy: c d e a b | dee: a b c d e | eve: a");
+        let split = held_out_readers(&dataset, 3, 1, 2, 0.8).unwrap();
+        assert_eq!((split.validation.cases.len(), split.test.cases.len()), (1, 2));
+        for case in split.validation.cases.iter().chain(&split.test.cases) {
+            assert!(split.test.train.readers().binary_search(&case.reader).is_err(), "{}", case.reader);
+            assert!(case.reader.as_str() != "eve", "one book cannot be both input and target");
+            assert_eq!((case.history.len(), case.targets.len(), case.segment), (4, 1, Segment::FoldedIn));
+            assert!(!case.history.contains(&case.targets[0]));
+        }
+        assert!(split.validation.cases[0].reader != split.test.cases[0].reader);
+        assert_eq!(split.validation.train.digest(), split.test.train.digest());
+        let again = |seed| described(&held_out_readers(&dataset, seed, 1, 2, 0.8).unwrap().test);
+        assert_eq!(described(&split.test), again(3));
+        assert!((4..12).any(|seed| again(seed) != again(3)));
+    }
+
+    #[test]
+    fn a_held_out_readers_own_books_are_misses() {
+        // Whoever is held out, book x is theirs alone.
+        let dataset = toy(TimeAxis::Order, "ann: a x1 | bob: a x2 | cy: a x3");
+        let split = held_out_readers(&dataset, 1, 1, 1, 0.5).unwrap();
+        for case in split.validation.cases.iter().chain(&split.test.cases) {
+            // Either x is folded in, where it is dropped, and a is foreseen, or the other way round.
+            assert_eq!(case.targets.len() + case.n_cold_targets, 1);
+            assert_eq!(case.history.len(), case.n_cold_targets);
+        }
+        assert!(matches!(held_out_readers(&dataset, 1, 2, 1, 0.5), Err(Error::CannotSplit(_))), "nobody is left");
+        assert!(
+            matches!(held_out_readers(&dataset, 1, 0, 1, 0.5), Err(Error::CannotSplit(_))),
+            "and nothing to choose by"
+        );
     }
 }

@@ -112,7 +112,7 @@ impl Registry {
             let nonce = self.nonces.draw();
             let entry = self.entry_after(&state, intent, nonce, plan(&state)?);
             state.accepts(&entry)?;
-            self.check_targets(&entry).await?;
+            self.check_targets(&state, &entry).await?;
             drop(state);
             let bytes = entry.encode();
             let begun = tokio::time::Instant::now();
@@ -172,13 +172,15 @@ impl Registry {
     }
 
     /// An alias may only come to point at a version that the signature policy vouches for.
-    pub(super) async fn check_targets(&self, entry: &Entry) -> Result<(), Error> {
+    pub(super) async fn check_targets(&self, state: &State, entry: &Entry) -> Result<(), Error> {
         if self.trust.keys().is_empty() {
             return Ok(());
         }
+        let mut after = state.clone();
+        after.advance(entry, String::new())?;
         for op in &entry.ops {
             if let Op::AliasSet { name, to, .. } = op {
-                self.check_signature(name, *to).await?;
+                self.check_signature_in(&after, name, *to).await?;
             }
         }
         Ok(())

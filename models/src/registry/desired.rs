@@ -94,7 +94,7 @@ impl Registry {
             self.entry_after(&state, &intent, uuid::Uuid::nil(), ops(&state, line)?)
         };
         state.accepts(&rehearsal)?;
-        self.check_targets(&rehearsal).await?;
+        self.check_targets(&state, &rehearsal).await?;
         Ok(false)
     }
 

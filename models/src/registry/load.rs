@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Error, Exported, Registry, Status, VersionState, objects, publish::read_manifest};
+use super::{Error, Exported, Registry, State, Status, VersionState, objects, publish::read_manifest};
 use crate::{
     artifact::Artifact,
     digest, format,
@@ -76,7 +76,16 @@ impl Registry {
 
     /// Whether a version satisfies the signature policy, from what the store holds.
     pub async fn check_signature(&self, name: &ModelName, version: Version) -> Result<(), Error> {
-        let state = self.state();
+        self.check_signature_in(&self.state(), name, version).await
+    }
+
+    /// As [`Self::check_signature`], of a version that `state` knows.
+    pub(super) async fn check_signature_in(
+        &self,
+        state: &State,
+        name: &ModelName,
+        version: Version,
+    ) -> Result<(), Error> {
         let standing = state.model(name)?.version(name, version)?;
         let manifest = self.manifest_of(name, standing).await?;
         let bundles = self.signatures_of(name, standing).await?;

@@ -17,22 +17,6 @@ impl Registry {
         self.commit(intent, |_| Ok(vec![op.clone()])).await
     }
 
-    /// Points `staging` at a version, unless it already points at a newer one.
-    pub async fn stage(&self, name: &ModelName, version: Version, intent: &Intent) -> Result<Receipt, Error> {
-        self.commit(intent, |state| {
-            let expect = state.model(name)?.aliases.get(&Alias::staging()).copied();
-            if let Some(newer) = expect.filter(|staged| *staged > version) {
-                return Err(Error::Conflict {
-                    what: format!("alias staging of {name}"),
-                    expected: format!("at most {version}"),
-                    found: newer.to_string(),
-                });
-            }
-            Ok(vec![Op::AliasSet { name: name.clone(), alias: Alias::staging(), expect, to: version }])
-        })
-        .await
-    }
-
     /// Makes a version `production` and the one before it `previous`, in one commit, and ends its trial.
     ///
     /// `expect` is the production version the decision was taken against; with `None` whatever is there is replaced,

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Error, Intent, ModelState, Op, Receipt, Registry, Status, objects};
 use crate::{
     digest,
-    id::{ModelName, Version},
+    id::{Alias, ModelName, Version},
     manifest::{FileRef, Manifest},
     signature::{self, SigningKey},
     store::{Created, key},
@@ -47,11 +47,25 @@ pub struct Exported {
 }
 
 impl Registry {
-    /// Uploads a version's files and manifest, then commits its registration. No alias moves.
+    /// Uploads a version's files and manifest, then commits its registration. No alias moves: see [`Self::publish_staged`].
     ///
     /// Where the handle has a key the manifest, which names every file's digest, is signed. Until the commit no reader sees
     /// anything; a run that dies before it leaves only unreferenced objects, which a repeated run finds and uses.
     pub async fn publish(&self, draft: Draft, intent: &Intent) -> Result<Published, Error> {
+        let (manifest, version) = self.sealed(draft)?;
+        self.register(&manifest, &version, None, intent).await
+    }
+
+    /// As [`Self::publish`], and the same commit points `staging` at the version: nobody sees one without the other.
+    ///
+    /// The version is the newest there is when the commit is taken, so a late run never takes `staging` back.
+    pub async fn publish_staged(&self, draft: Draft, intent: &Intent) -> Result<Published, Error> {
+        let (manifest, version) = self.sealed(draft)?;
+        self.register(&manifest, &version, Some(&Alias::staging()), intent).await
+    }
+
+    /// A draft with its manifest filled in and, where the handle has a key, signed.
+    fn sealed(&self, draft: Draft) -> Result<(Manifest, Exported), Error> {
         let Draft { mut manifest, files } = draft;
         manifest.files = files.iter().map(described).collect();
         manifest.check().map_err(Error::Refused)?;
@@ -60,7 +74,7 @@ impl Registry {
         let signatures =
             self.signer.as_ref().map(sign).transpose().map_err(|error| Error::Refused(error.to_string()))?;
         let signatures = signatures.into_iter().collect();
-        self.register(&manifest, &Exported { manifest: bytes, signatures, files }, intent).await
+        Ok((manifest, Exported { manifest: bytes, signatures, files }))
     }
 
     /// Registers a version of `name` that was exported from another registry, with the same bytes and the next number here.
@@ -85,7 +99,7 @@ impl Registry {
             given_up += 1;
         }
         let intent = intent.clone().once(format!("import-{sha256}-{given_up}"));
-        self.register(&manifest, version, &intent).await
+        self.register(&manifest, version, None, &intent).await
     }
 
     /// Adds a signature to a version, as after a change of keys. The signatures it has stay, and so does its number.
@@ -136,8 +150,14 @@ impl Registry {
         .await
     }
 
-    /// Uploads and commits.
-    async fn register(&self, manifest: &Manifest, version: &Exported, intent: &Intent) -> Result<Published, Error> {
+    /// Uploads and commits; with `alias`, the version is also what it points at from then on.
+    async fn register(
+        &self,
+        manifest: &Manifest,
+        version: &Exported,
+        alias: Option<&Alias>,
+        intent: &Intent,
+    ) -> Result<Published, Error> {
         let begun = std::time::Instant::now();
         let manifest_sha256 = digest::sha256(&version.manifest);
         let name = &manifest.name;
@@ -165,7 +185,11 @@ impl Registry {
                 };
                 let sign =
                     |signature_sha256| Op::Sign { name: name.clone(), version: version_number, signature_sha256 };
-                Ok(std::iter::once(register).chain(signatures.map(sign)).collect())
+                let point = alias.map(|alias| {
+                    let expect = state.models.get(name).and_then(|model| model.aliases.get(alias)).copied();
+                    Op::AliasSet { name: name.clone(), alias: alias.clone(), expect, to: version_number }
+                });
+                Ok(std::iter::once(register).chain(signatures.map(sign)).chain(point).collect())
             })
             .await?;
         if renewed || begun.elapsed() > Duration::from_hours(1) {

@@ -1,8 +1,9 @@
 use ndarray::array;
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    artifact::Objective,
+    artifact::{Factors, Neighbours, Objective},
     blend::{Blend, Member},
     book::Book,
     catalogue::{BookRef, Catalogue},
@@ -36,12 +37,6 @@ fn fold_in_gives_the_hand_computed_scores() {
     for (got, want) in scores.iter().zip([0.7771, 0.1015, 0.8786]) {
         assert!((got - want).abs() < 1e-4, "{got} {want}");
     }
-}
-
-#[test]
-fn the_solver_solves() {
-    let x = solve_in_place(array![[4.0, 2.0], [2.0, 5.0]], array![8.0, 12.0]);
-    assert!((x[0] - 1.0).abs() < 1e-12 && (x[1] - 2.0).abs() < 1e-12);
 }
 
 fn neighbours() -> Artifact {
@@ -104,6 +99,120 @@ fn histories_join_with_the_newest_place_kept() {
     let joined = model.history_of(Some("ann"), &sent);
     assert_eq!(joined, KnownHistory { rows: vec![BookRow(2), BookRow(0)], reader_known: true, unknown_books: 1 });
     assert!(!model.history_of(Some("bob"), &sent).reader_known);
+}
+
+/// Factors whose values are few, so that many scores tie or nearly tie; book 3 is not available.
+fn coarse_grained(values: &[i8], d: usize, jitter: f32) -> Artifact {
+    let n_books = values.len() / d;
+    let value = |(place, value): (usize, &i8)| f32::from(*value) / 3.0 + jitter * ((place % 11) as f32 - 5.0);
+    let books: Vec<f32> = values[..n_books * d].iter().enumerate().map(value).collect();
+    let objective = Objective { unobserved_weight: 0.1, regularization: 0.1, frequency_exponent: 0.5 };
+    let books = ndarray::Array2::from_shape_vec((n_books, d), books).unwrap();
+    let factors = Factors::new(books, Array1::from_elem(d, 2.0), objective).unwrap();
+    let mut shelf: Vec<Book> = (0..n_books).map(|n| Book::bare(format!("b{n:05}").parse().unwrap())).collect();
+    if let Some(book) = shelf.get_mut(3) {
+        book.available = false;
+    }
+    let popularity = (0..n_books).map(|n| (n % 5) as f32).collect();
+    Artifact::new(Catalogue::new(shelf), popularity, Scorer::Factors(factors), Readers::new([])).unwrap()
+}
+
+/// What a full sort of all scores answers.
+fn by_sorting(artifact: &Artifact, query: Query<'_>) -> Vec<Scored> {
+    let mut scratch = Scratch::default();
+    let scores = if query.history.is_empty() {
+        artifact.popularity().to_vec()
+    } else {
+        artifact.scores(query.history, &mut scratch).to_vec()
+    };
+    let rows = (0..scores.len() as u32).map(BookRow);
+    let mut all: Vec<Scored> = rows.zip(scores).map(|(row, score)| Scored { row, score }).collect();
+    all.retain(|scored| {
+        artifact.catalogue().book(scored.row).is_available()
+            && (query.include_seen || !query.history.contains(&scored.row))
+            && !query.exclude.contains(&scored.row)
+    });
+    all.sort_by(|a, b| b.cmp(a));
+    all.truncate(query.k);
+    all
+}
+
+fn bits(list: &[Scored]) -> Vec<(u32, u32)> {
+    list.iter().map(|scored| (scored.row.0, scored.score.to_bits())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn one_by_one_and_all_at_once_give_the_lists_of_a_full_sort(
+        (values, d) in prop_oneof![
+            (prop::collection::vec(-2i8..3, 1..700), 1_usize..9),
+            // Enough books for a coarse copy.
+            (prop::collection::vec(-2i8..3, 33_000..36_000), 1_usize..20),
+        ],
+        jitter in prop_oneof![Just(0.0_f32), Just(1e-7), Just(1e-3)],
+        asked in prop::collection::vec(
+            (prop::collection::vec(any::<u32>(), 0..12), 0_usize..40, any::<bool>(), prop::collection::vec(any::<u32>(), 0..4)),
+            1..20,
+        ),
+    ) {
+        let d = d.min(values.len());
+        let artifact = coarse_grained(&values, d, jitter);
+        let n_books = artifact.catalogue().len() as u32;
+        let rows = |numbers: &[u32]| numbers.iter().map(|n| BookRow(n % n_books)).collect::<Vec<_>>();
+        let asked: Vec<_> = asked.iter().map(|(read, k, seen, not)| (rows(read), k * k * k, *seen, rows(not))).collect();
+        let queries: Vec<Query<'_>> = asked
+            .iter()
+            .map(|(history, k, include_seen, exclude)| Query { history, k: *k, include_seen: *include_seen, exclude })
+            .collect();
+        let many = artifact.recommend_many(&queries);
+        prop_assert_eq!(many.len(), queries.len());
+        for (query, answer) in queries.iter().zip(&many) {
+            let alone = artifact.recommend(*query, &mut Scratch::default());
+            prop_assert_eq!(bits(&alone.books), bits(&by_sorting(&artifact, *query)));
+            prop_assert_eq!(bits(&alone.books), bits(&answer.books));
+            prop_assert_eq!(&alone, answer);
+        }
+    }
+}
+
+#[test]
+fn every_scorer_answers_many_as_it_answers_one() {
+    let model = neighbours();
+    let popular =
+        Artifact::new(catalogue("a b c d"), vec![1.0, 2.0, 3.0, 9.0], Scorer::Popularity, Readers::new([])).unwrap();
+    let histories: Vec<Vec<BookRow>> =
+        [&[0][..], &[], &[1], &[3], &[2, 0]].map(|h| h.iter().map(|r| BookRow(*r)).collect()).into();
+    for artifact in [model, popular] {
+        for k in 0..6 {
+            let query = |history| Query { history, k, include_seen: false, exclude: &[BookRow(1)] };
+            let queries: Vec<Query<'_>> = histories.iter().map(|history| query(history.as_slice())).collect();
+            let alone = queries.iter().map(|query| artifact.recommend(*query, &mut Scratch::default()));
+            assert_eq!(artifact.recommend_many(&queries), alone.collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_shorter_list_of_the_same_answer_needs_less_filling() {
+    let model = neighbours();
+    let query = Query { history: &[BookRow(0)], k: 3, include_seen: false, exclude: &[] };
+    let answer = model.recommend(query, &mut Scratch::default());
+    assert_eq!((answer.origin, answer.n_own), (Origin::FilledFromPopularity, 2));
+    assert_eq!([1, 2, 3].map(|k| answer.origin_of_first(k) == Origin::Model), [true, true, false]);
+}
+
+#[test]
+fn scores_beyond_all_numbers_are_told() {
+    // Ridge .0013: the reader of book a is (.1, .1) / (.02 + .0013) = (4.7, 4.7), and 4.7 times 3e38 is infinite.
+    let objective = Objective { unobserved_weight: 0.1, regularization: 0.001, frequency_exponent: 1.0 };
+    let factors = Factors::new(array![[0.1, 0.1], [3e38, 0.0], [0.0, -3e38]], array![0.0, 0.0], objective).unwrap();
+    let model = Artifact::new(catalogue("a b c"), vec![1.0; 3], Scorer::Factors(factors), Readers::new([])).unwrap();
+    let query = Query { history: &[BookRow(0)], k: 3, include_seen: true, exclude: &[] };
+    let list = model.recommend(query, &mut Scratch::default()).books;
+    let scores: Vec<f32> = list.iter().map(|scored| scored.score).collect();
+    assert!(scores[0] == f32::INFINITY && scores[1] < 1.0 && scores[2] == f32::NEG_INFINITY, "{scores:?}");
+    assert_eq!(model.recommend_many(&[query])[0].books, list);
 }
 
 #[test]

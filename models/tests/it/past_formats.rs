@@ -75,8 +75,8 @@ fn check_answers(model: &Artifact, what: &str) {
         }
         // A quarter of the same neighbours and three quarters of popularity.
         "blend" => {
-            let near = 0.25 / standard_deviation([0.0, 0.5, 0.25, 0.0].into_iter());
-            let popular = 0.75 / standard_deviation([3.0, 2.0, 0.5, 9.0].into_iter());
+            let near = 0.25 / standard_deviation(&[0.0, 0.5, 0.25, 0.0]);
+            let popular = 0.75 / standard_deviation(&[3.0, 2.0, 0.5, 9.0]);
             for ((id, score), want) in offered(None, "b1")
                 .iter()
                 .zip([("b2", 0.5 * near + 2.0 * popular), ("b3", 0.25 * near + 0.5 * popular)])

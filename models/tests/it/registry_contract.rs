@@ -70,11 +70,10 @@ pub async fn contract(store: Store) {
     assert_eq!(registry.state().last_id, 0, "an empty place is an empty registry");
 
     // Register: number 1; staging is pointed at it; a second reader sees both.
-    let first = registry.publish(draft("Emma"), &intent("nightly").once("run-1")).await.unwrap();
+    let first = registry.publish_staged(draft("Emma"), &intent("nightly").once("run-1")).await.unwrap();
     assert_eq!((first.version.get(), first.receipt.repeated), (1, false));
-    let again = registry.publish(draft("Emma"), &intent("nightly").once("run-1")).await.unwrap();
+    let again = registry.publish_staged(draft("Emma"), &intent("nightly").once("run-1")).await.unwrap();
     assert_eq!((again.version.get(), again.receipt.repeated), (1, true), "the same run twice is one version");
-    registry.stage(&name(), version(1), &intent("nightly")).await.unwrap();
     let reader = Registry::open(store.clone()).await.unwrap();
     assert_eq!(reader.state().models[&name()].aliases[&Alias::staging()], version(1));
     assert_eq!(title_of(&reader, 1).await, "Emma");
@@ -111,9 +110,10 @@ pub async fn contract(store: Store) {
     let revoke = |number| Op::Status { name: name(), version: version(number), status: Status::Revoked };
     assert!(registry.commit(&intent("no"), |_| Ok(vec![revoke(1)])).await.is_err());
     registry.publish(draft("Odd"), &intent("nightly").once("run-3")).await.unwrap();
-    registry.stage(&name(), version(2), &intent("nightly")).await.unwrap();
-    let older = registry.stage(&name(), version(1), &intent("late run")).await.unwrap_err();
-    assert!(matches!(older, Error::Conflict { .. }), "staging does not go back: {older}");
+    registry.set_alias(&name(), &Alias::staging(), Some(version(1)), version(2), &intent("nightly")).await.unwrap();
+    let staging = || registry.state().models[&name()].aliases[&Alias::staging()];
+    let repeated = registry.publish_staged(draft("Emma"), &intent("late").once("run-1")).await.unwrap();
+    assert_eq!((repeated.version, staging()), (version(1), version(2)), "a repeated run does not take staging back");
     registry.commit(&intent("bad data"), |_| Ok(vec![revoke(3)])).await.unwrap();
     assert!(matches!(registry.load(&name(), version(3)).await, Err(Error::Refused(_))));
     assert!(registry.set_alias(&name(), &Alias::staging(), Some(version(2)), version(3), &intent("no")).await.is_err());

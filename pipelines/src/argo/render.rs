@@ -175,9 +175,10 @@ fn step_template(step: Step, options: &RenderOptions) -> Template {
 /// Runs after the last step whatever happened: prints the versions and aliases that the run leaves behind, in a pod
 /// whose annotation says how it ended.
 fn report_template(options: &RenderOptions) -> Template {
-    let stage = Step::Stage;
+    let register = Step::Register;
     let command = command(&["models", "list"], options);
-    let mut template = container_template(REPORT, command, stage.resources(), 2, stage.retry().exit_codes, options);
+    let mut template =
+        container_template(REPORT, command, register.resources(), 2, register.retry().exit_codes, options);
     if let Some(metadata) = &mut template.metadata {
         metadata.annotations.insert(keys::OUTCOME.into(), "{{workflow.status}}".into());
     }

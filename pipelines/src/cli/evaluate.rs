@@ -39,9 +39,9 @@ pub(super) struct Arguments {
     /// Settings of the algorithm that differ from its defaults, as a JSON object: '{"factors":64}'.
     #[arg(long, env = "BOOKLOOP_PARAMS", value_name = "JSON")]
     params: Option<String>,
-    /// Length of the lists.
-    #[arg(long, env = "BOOKLOOP_AT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    at: u32,
+    /// Length of the lists; several, as in 20,100, judge the same lists at several lengths.
+    #[arg(long, env = "BOOKLOOP_AT", default_value = "20", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1000))]
+    at: Vec<u32>,
     /// Share of the newest interactions (or of each reader's) that is the future of --interactions.
     #[arg(long, env = "BOOKLOOP_TEST_SHARE", default_value_t = 0.2)]
     test_share: f64,
@@ -134,14 +134,16 @@ impl Arguments {
         epochs = epochs_cell.get();
         let fit_seconds = begun.elapsed().as_secs_f64();
         let begun = std::time::Instant::now();
-        let evaluation = tokio::task::block_in_place(|| train::evaluate(&artifact, &split, self.at as usize));
+        let ats: Vec<usize> = self.at.iter().map(|at| *at as usize).collect();
+        let evaluations = tokio::task::block_in_place(|| train::evaluate_at(&artifact, &split, &ats));
         let evaluate_seconds = begun.elapsed().as_secs_f64();
-        Ok(Measured { evaluation, fit_seconds, evaluate_seconds, epochs })
+        Ok(Measured { evaluations, fit_seconds, evaluate_seconds, epochs })
     }
 }
 
 struct Measured {
-    evaluation: train::Evaluation,
+    /// One for each length.
+    evaluations: Vec<train::Evaluation>,
     fit_seconds: f64,
     evaluate_seconds: f64,
     epochs: usize,
@@ -149,27 +151,35 @@ struct Measured {
 
 impl Measured {
     fn as_json(&self, algorithm: &Algorithm) -> serde_json::Value {
-        let at = self.evaluation.at;
         let mut object = serde_json::Map::new();
         let mut errors = serde_json::Map::new();
         object.insert("algorithm".into(), json!(algorithm.name()));
-        if let Some(all) = &self.evaluation.all {
-            for (name, estimate) in [
-                ("recall", all.recall),
-                ("ndcg", all.ndcg),
-                ("mrr", all.mrr),
-                ("hit_rate", all.hit_rate),
-                ("recall_trunc", all.recall_trunc),
-            ] {
-                object.insert(format!("{name}@{at}"), json!(estimate.mean));
-                errors.insert(format!("{name}@{at}"), json!(estimate.se));
+        for evaluation in &self.evaluations {
+            let at = evaluation.at;
+            if let Some(all) = &evaluation.all {
+                for (name, estimate) in [
+                    ("recall", all.recall),
+                    ("ndcg", all.ndcg),
+                    ("mrr", all.mrr),
+                    ("hit_rate", all.hit_rate),
+                    ("recall_trunc", all.recall_trunc),
+                ] {
+                    object.insert(format!("{name}@{at}"), json!(estimate.mean));
+                    errors.insert(format!("{name}@{at}"), json!(estimate.se));
+                }
+                object.insert("readers".into(), json!(all.n_readers));
             }
-            object.insert("readers".into(), json!(all.n_readers));
+            object.insert(format!("coverage@{at}"), json!(evaluation.coverage));
+            object.insert(format!("lists@{at}"), json!(evaluation.lists));
+            object.insert(format!("by_degree@{at}"), json!(evaluation.by_degree));
+            object.insert(format!("cold_books@{at}"), json!(evaluation.cold_books));
+        }
+        // The longest list is the hardest to fill.
+        if let Some(longest) = self.evaluations.iter().max_by_key(|evaluation| evaluation.at) {
+            object.insert("cold_book_share".into(), json!(longest.cold_book_share));
+            object.insert("fallback_share".into(), json!(longest.fallback_share));
         }
         object.insert("se".into(), errors.into());
-        object.insert(format!("coverage@{at}"), json!(self.evaluation.coverage));
-        object.insert("cold_book_share".into(), json!(self.evaluation.cold_book_share));
-        object.insert("fallback_share".into(), json!(self.evaluation.fallback_share));
         object.insert("fit_seconds".into(), json!(self.fit_seconds));
         object.insert("evaluate_seconds".into(), json!(self.evaluate_seconds));
         object.insert("epochs".into(), json!(self.epochs));
@@ -178,8 +188,11 @@ impl Measured {
     }
 
     fn as_table(&self, algorithm: &Algorithm) -> String {
-        let mut table = print::evaluation_table(self.evaluation.at);
-        print::evaluation_rows(&mut table, algorithm.name(), Some(self.fit_seconds), &self.evaluation);
-        table.to_string()
+        let tables = self.evaluations.iter().map(|evaluation| {
+            let mut table = print::evaluation_table(evaluation.at);
+            print::evaluation_rows(&mut table, algorithm.name(), Some(self.fit_seconds), evaluation);
+            table.to_string()
+        });
+        tables.collect::<Vec<_>>().join("\n")
     }
 }

@@ -86,7 +86,6 @@ impl Night {
             Step::Evaluate => self.evaluate(registry, listener).await,
             Step::Refit => self.refit(listener).await,
             Step::Register => self.register(registry, listener).await,
-            Step::Stage => self.stage(registry, listener).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Steps 5 and 6: the winner becomes a version; `staging` points at it.
+//! Step 5: the winner becomes a version and `staging` points at it, in one commit.
 
 use std::collections::BTreeMap;
 
@@ -51,19 +51,10 @@ impl Night {
         let draft = Draft { manifest, files: vec![(MODEL_FILE.to_owned(), self.read(object::MODEL).await?)] };
         let reason = format!("{} run {}", self.trigger.kind.as_str(), self.run);
         let intent = Intent::new("bookloop train", reason, self.now).once(format!("register-{}", self.run));
-        let published = registry.publish(draft, &intent).await?;
+        let published = registry.publish_staged(draft, &intent).await?;
         let version = published.version;
         self.write_json(object::REGISTERED, &Registered { version }).await?;
-        listener(Note::Said(format!("version {version} of {} registered", self.model)));
-        Ok(())
-    }
-
-    pub(super) async fn stage(&self, registry: &Registry, listener: &Listener<'_>) -> anyhow::Result<()> {
-        let version = self.version().await?;
-        let reason = format!("{} run {}", self.trigger.kind.as_str(), self.run);
-        let intent = Intent::new("bookloop train", reason, self.now).once(format!("stage-{}", self.run));
-        registry.stage(&self.model, version, &intent).await?;
-        listener(Note::Said(format!("staging points at version {version}")));
+        listener(Note::Said(format!("version {version} of {} registered; staging points at it", self.model)));
         Ok(())
     }
 

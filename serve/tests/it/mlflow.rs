@@ -8,7 +8,7 @@ use axum::{Router, body::Body, http::Request};
 use expect_test::expect_file;
 use jiff::Timestamp;
 use models::{
-    ModelName, Registry, Store, TenantName, Version,
+    Alias, ModelName, Registry, Store, TenantName, Version,
     manifest::{DataLineage, Estimate, MODEL_FILE, Manifest, Trigger, TriggerKind},
     registry::{Draft, Intent, Op, Status},
     split::Salt,
@@ -79,7 +79,7 @@ impl Library {
         let intent = Intent::new("ben", "first", at("2026-03-01T03:00:00Z"));
         library.registry.promote(&model(), version(1), None, &intent).await.unwrap();
         library.register("recommender", "better than version 1", "2026-03-01T04:00:00Z").await;
-        library.registry.stage(&model(), version(2), &intent).await.unwrap();
+        library.registry.set_alias(&model(), &Alias::staging(), None, version(2), &intent).await.unwrap();
         let trial = Op::Canary { name: model(), version: version(2), weight_bp: 1000, salt: Salt::new([3; 32]) };
         library.commit("ben", "2026-03-01T05:00:00Z", trial).await;
         library

@@ -228,9 +228,8 @@ impl World {
             files: Vec::new(),
         };
         let draft = Draft { manifest, files: vec![(MODEL_FILE.into(), models::format::encode(artifact))] };
-        let version = self.registry.publish(draft, &intent("nightly")).await.unwrap().version;
+        let version = self.registry.publish_staged(draft, &intent("nightly")).await.unwrap().version;
         self.commit(vec![Op::Approve { name: name(), version }]).await;
-        self.registry.stage(&name(), version, &intent("nightly")).await.unwrap();
         version
     }
 

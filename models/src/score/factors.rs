@@ -1,0 +1,123 @@
+//! Scores of factor models: fold-in, then inner products with the reader's vector.
+
+use ndarray::Array1;
+
+use super::{
+    Asked,
+    product::{self, BOOKS, Block, READERS, lay_out},
+    solve,
+};
+use crate::{
+    artifact::Factors,
+    id::BookRow,
+    top_k::{Best, Scored},
+};
+
+/// Bytes of readers' vectors that pass the books together.
+const READER_BYTES: usize = 512 * 1024;
+/// Numbers below which one reader's scores are computed outright: a coarse copy would not be faster.
+const FEW: usize = 1 << 15;
+
+impl Factors {
+    /// The reader vector of a history against these book factors, shape `(d,)`, in the eigenbasis.
+    ///
+    /// Minimises `sum over S of (1 - x.z_i)^2 + a0 x'diag(e)x + r |x|^2` with `r = lambda (|S| + a0 n_books)^nu`: one
+    /// more reader half-epoch of training, so a training reader gets the vector training would give. With
+    /// `D = diag(a0 e + r)`, the history's rows `Z_S`, shape `(s, d)`, and `H = Z_S D^-1/2` it is `D^-1/2 v` for the `v`
+    /// that minimises `|1 - H v|^2 + |v|^2`: a system of side `min(s, d)`. Zero for an empty history. Repeated rows
+    /// count once per occurrence.
+    pub fn fold_in(&self, history: &[BookRow]) -> Array1<f32> {
+        let (s, d) = (history.len(), self.d());
+        if s == 0 {
+            return Array1::zeros(d);
+        }
+        let books = self.values();
+        let ridge = self.objective().ridge(s as f64, books.len() / d);
+        let a0 = f64::from(self.objective().unobserved_weight);
+        let shrink: Vec<f64> = self.eigenvalues().iter().map(|e| (a0 * f64::from(*e) + ridge).sqrt().recip()).collect();
+        let mut h = Vec::with_capacity(s * d);
+        for row in history {
+            let vector = &books[row.index() * d..][..d];
+            h.extend(vector.iter().zip(&shrink).map(|(value, shrink)| f64::from(*value) * shrink));
+        }
+        solve::ridge(&h, d).iter().zip(&shrink).map(|(value, shrink)| (value * shrink) as f32).collect()
+    }
+
+    /// The reader vectors of several histories, prepared to meet the books.
+    fn block(&self, histories: &[&[BookRow]]) -> Block {
+        let readers: Vec<Array1<f32>> = histories.iter().map(|history| self.fold_in(history)).collect();
+        Block::new(self.d(), readers.iter().map(|reader| reader.as_slice().expect("one dimension is contiguous")))
+    }
+
+    /// Scores of all books for several histories, one row of `n_books` after the other.
+    pub(super) fn fill_scores(&self, histories: &[&[BookRow]], rows: &mut [f32]) {
+        let n_books = self.values().len() / self.d();
+        self.block(histories).reach_all(self.values(), |first, reader, scores| {
+            let row = &mut rows[reader * n_books + first..(reader + 1) * n_books];
+            row.iter_mut().zip(scores).for_each(|(place, score)| *place = *score);
+            f32::NAN
+        });
+    }
+
+    /// How many readers to pass the books together: their vectors stay in the second cache, and laying a panel out
+    /// costs little beside multiplying it.
+    pub(super) fn readers_at_once(&self) -> usize {
+        (READER_BYTES / size_of::<f32>() / self.d()).clamp(8 * READERS, 40 * READERS)
+    }
+
+    /// The best books of several histories, `k` and what is eligible given for each.
+    pub(super) fn best_of_many(&self, asked: &[Asked<'_>]) -> Vec<Vec<Scored>> {
+        let n_books = self.values().len() / self.d();
+        let histories: Vec<&[BookRow]> = asked.iter().map(Asked::scored).collect();
+        let mut best: Vec<Best> = asked.iter().map(|asked| Best::new(asked.query.k, n_books)).collect();
+        self.block(&histories).reach_all(self.values(), |first, reader, scores| {
+            offer(&mut best[reader], rows_from(first, n_books).zip(scores), |row| asked[reader].may_offer(row));
+            best[reader].bar()
+        });
+        best.into_iter().map(Best::into_list).collect()
+    }
+
+    /// The best books of one history.
+    pub(super) fn best_of_one(&self, asked: &Asked<'_>) -> Vec<Scored> {
+        let (books, d) = (self.values(), self.d());
+        let n_books = books.len() / d;
+        let reader = self.fold_in(asked.scored());
+        let x = reader.as_slice().expect("one dimension is contiguous");
+        let mut best = Best::new(asked.query.k, n_books);
+        let mut panel = vec![[0.0; BOOKS]; d];
+        let candidates = if books.len() < FEW {
+            None
+        } else {
+            self.coarse().of(books, d).candidates(x, asked.query.k, |row| asked.may_offer(row))
+        };
+        match candidates {
+            Some(candidates) => {
+                for rows in candidates.chunks(BOOKS) {
+                    lay_out(rows.iter().map(|row| &books[row.index() * d..][..d]), &mut panel);
+                    offer(&mut best, rows.iter().copied().zip(&product::of_one(x, &panel)), |_| true);
+                }
+            }
+            None => {
+                for (place, rows) in books.chunks(d * BOOKS).enumerate() {
+                    lay_out(rows.chunks_exact(d), &mut panel);
+                    let scores = product::of_one(x, &panel);
+                    offer(&mut best, rows_from(place * BOOKS, n_books).zip(&scores), |row| asked.may_offer(row));
+                }
+            }
+        }
+        best.into_list()
+    }
+}
+
+fn rows_from(first: usize, n_books: usize) -> impl Iterator<Item = BookRow> {
+    (first as u32..n_books as u32).map(BookRow)
+}
+
+fn offer<'a>(best: &mut Best, scores: impl Iterator<Item = (BookRow, &'a f32)>, eligible: impl Fn(BookRow) -> bool) {
+    for (row, &score) in scores {
+        let refused = score <= best.bar();
+        if !refused && eligible(row) {
+            best.offer(Scored { row, score });
+        }
+    }
+}
