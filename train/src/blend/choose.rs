@@ -37,7 +37,7 @@ fn judged(models: &[Artifact], case: &Case, scratch: &mut Scratch, scores: &mut 
     for model in models {
         let own = scores.len();
         scores.extend(model.scores(&case.history, scratch));
-        let spread = standard_deviation(scores[own..].iter().copied());
+        let spread = standard_deviation(&scores[own..]);
         let scale = if spread > 0.0 { (1.0 / spread) as f32 } else { 0.0 };
         scores[own..].iter_mut().for_each(|score| *score *= scale);
         let silent = model.scorer().is_silent_at_zero();
