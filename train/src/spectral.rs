@@ -49,10 +49,10 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            vectors: 256,
-            low_pass: 0.3,
+            vectors: 384,
+            low_pass: 0.2,
             sharpening: 1.0,
-            popularity_exponent: 0.3,
+            popularity_exponent: 0.35,
             neighbours: 500,
             half_life_days: None,
         }
