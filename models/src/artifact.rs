@@ -5,8 +5,8 @@
 use ndarray::{Array1, Array2, ArrayView2};
 
 use crate::{
-    blend::Blend, catalogue::Catalogue, checks, id::BookRow, readers::Readers, score::LazyCoarse, shared::Shared,
-    spectral::Spectral,
+    blend::Blend, catalogue::Catalogue, checks, id::BookRow, readers::Readers, score::LazyCoarse, sessions::Sessions,
+    shared::Shared, spectral::Spectral,
 };
 
 /// Why parts do not make a model.
@@ -37,6 +37,8 @@ pub enum Scorer {
     Factors(Factors),
     /// A spectral filter: sparse weights and a low-rank part, both summed over the history.
     Spectral(Spectral),
+    /// Session nearest neighbours: past sessions vote for the next book, whatever was clicked before.
+    Sessions(Sessions),
     /// A weighted sum of other scorers.
     Blend(Blend),
 }
@@ -49,6 +51,7 @@ impl Scorer {
             Self::Neighbours(_) => "neighbours",
             Self::Factors(_) => "factors",
             Self::Spectral(_) => "spectral",
+            Self::Sessions(_) => "sessions",
             Self::Blend(_) => "blend",
         }
     }
@@ -60,6 +63,7 @@ impl Scorer {
             Self::Neighbours(neighbours) => Some(neighbours.n_books()),
             Self::Factors(factors) => Some(factors.books().nrows()),
             Self::Spectral(spectral) => Some(spectral.near().n_books()),
+            Self::Sessions(sessions) => Some(sessions.n_books()),
             Self::Blend(blend) => blend.members().iter().find_map(|member| member.scorer.n_books()),
         }
     }
@@ -67,7 +71,7 @@ impl Scorer {
     /// Whether a score of exactly zero means that there is no evidence, rather than a middling score.
     pub fn is_silent_at_zero(&self) -> bool {
         match self {
-            Self::Neighbours(_) => true,
+            Self::Neighbours(_) | Self::Sessions(_) => true,
             Self::Blend(blend) => blend.members().iter().all(|member| member.scorer.is_silent_at_zero()),
             Self::Popularity | Self::Factors(_) | Self::Spectral(_) => false,
         }

@@ -5,7 +5,7 @@
 //! are views of the bytes it was decoded from.
 //!
 //! Formats: 1 kept the catalogue as lines of JSON and the readers' ids as lines; 2 keeps both as columns, so that a
-//! catalogue of a million books is not parsed book by book. The families spectral and blend came with format 2.
+//! catalogue of a million books is not parsed book by book. The families spectral, sessions and blend came with format 2.
 
 mod read;
 mod v1;
@@ -16,7 +16,10 @@ use read::Parts;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Artifact, Malformed, Objective};
+use crate::{
+    artifact::{Artifact, Malformed, Objective},
+    sessions::Walk,
+};
 
 /// The artefact format this build writes.
 pub const FORMAT: u32 = 2;
@@ -57,6 +60,8 @@ struct ScorerHead {
     family: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     objective: Option<Objective>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    walk: Option<Walk>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     members: Vec<MemberHead>,
 }
@@ -110,6 +115,7 @@ mod tests {
         catalogue::Catalogue,
         id::BookRow,
         readers::Readers,
+        sessions::Sessions,
         spectral::Spectral,
     };
 
@@ -130,7 +136,10 @@ mod tests {
         let members = [(0.25, Scorer::Factors(factors.clone())), (0.75, neighbours.clone())];
         let blend = Blend::new(members.map(|(weight, scorer)| Member { weight, scorer }).into()).unwrap();
         let (factors, spectral) = (Scorer::Factors(factors), Scorer::Spectral(spectral));
-        [Scorer::Popularity, neighbours, factors, spectral, Scorer::Blend(blend)]
+        let past = ((vec![0, 2, 3], vec![BookRow(0), BookRow(2), BookRow(2)]), (vec![0, 1, 1, 3], vec![0, 1, 0]));
+        let walk = Walk { clicks: 2, sample: 2, neighbours: 1 };
+        let sessions = Scorer::Sessions(Sessions::new(past.0, past.1, vec![1.0, 0.5, 0.25], walk).unwrap());
+        [Scorer::Popularity, neighbours, factors, spectral, sessions, Scorer::Blend(blend)]
             .map(|scorer| Artifact::new(three_books(), vec![3.0, 2.0, 0.5], scorer, readers()).unwrap())
             .into()
     }

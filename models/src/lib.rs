@@ -4,7 +4,7 @@
 //! gives a trained model's bytes a meaning: scoring. The crate knows no sibling.
 //!
 //! - [`id`], [`book`], [`event`]: names, catalogue entries, records on the streams.
-//! - [`catalogue`], [`readers`], [`artifact`], [`spectral`], [`blend`]: a trained model and its parts.
+//! - [`catalogue`], [`readers`], [`artifact`], [`spectral`], [`sessions`], [`blend`]: a trained model and its parts.
 //! - [`score`], [`top_k`], [`format`](mod@format): the one scoring path, and a model's bytes.
 //! - [`manifest`], [`registry`]: what is known about a version, and the log of every decision about it.
 //! - [`signature`]: who vouches for a version.
@@ -25,6 +25,7 @@ mod mapped;
 pub mod readers;
 pub mod registry;
 pub mod score;
+pub mod sessions;
 mod shared;
 pub mod signature;
 pub mod spectral;
@@ -43,5 +44,6 @@ pub use manifest::Manifest;
 pub use readers::Readers;
 pub use registry::Registry;
 pub use score::{Query, Recommendation, Scratch};
+pub use sessions::Sessions;
 pub use spectral::Spectral;
 pub use store::Store;

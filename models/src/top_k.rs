@@ -55,7 +55,7 @@ impl Best {
         self.bar
     }
 
-    /// Offers a book. Rows must rise from offer to offer: then an equal score never displaces.
+    /// Offers a book, once. Where rows rise from offer to offer, a score equal to the bar never displaces.
     pub fn offer(&mut self, scored: Scored) {
         if scored.score.is_nan() || self.k == 0 {
             return;

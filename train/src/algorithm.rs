@@ -10,7 +10,7 @@ use crate::{
     dataset::{Dataset, check_not_empty},
     ease, ease_sparse,
     error::Error,
-    ials, item_knn, popularity, rp3beta, spectral,
+    ials, item_knn, popularity, rp3beta, spectral, vmis_knn,
 };
 
 /// One algorithm with its settings.
@@ -39,12 +39,15 @@ pub enum Algorithm {
     Ials(ials::Params),
     /// A filter of the reader-book graph: what is near and what is smooth.
     Spectral(spectral::Params),
+    /// Past sessions that look like the one at hand.
+    VmisKnn(vmis_knn::Params),
     /// Several of the others as one, in shares chosen on the newest part of the data.
     Blend(blend::Params),
 }
 
 /// The names [`Algorithm::named`] knows, simplest first.
-pub const NAMES: [&str; 8] = ["popularity", "item_knn", "rp3beta", "ease", "ease_sparse", "ials", "spectral", "blend"];
+pub const NAMES: [&str; 9] =
+    ["popularity", "item_knn", "rp3beta", "vmis_knn", "ease", "ease_sparse", "ials", "spectral", "blend"];
 
 /// How far a fit has come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +67,7 @@ impl Algorithm {
             "popularity" => Some(Self::Popularity(popularity::Params::default())),
             "item_knn" => Some(Self::ItemKnn(item_knn::Params::default())),
             "rp3beta" => Some(Self::Rp3Beta(rp3beta::Params::default())),
+            "vmis_knn" => Some(Self::VmisKnn(vmis_knn::Params::default())),
             "ease" => Some(Self::Ease(ease::Params::default())),
             "ease_sparse" => Some(Self::EaseSparse(ease_sparse::Params::default())),
             "ials" => Some(Self::Ials(ials::Params::default())),
@@ -84,11 +88,12 @@ impl Algorithm {
             Self::Popularity(_) => 0,
             Self::ItemKnn(_) => 1,
             Self::Rp3Beta(_) => 2,
-            Self::Ease(_) => 3,
-            Self::EaseSparse(_) => 4,
-            Self::Ials(_) => 5,
-            Self::Spectral(_) => 6,
-            Self::Blend(_) => 7,
+            Self::VmisKnn(_) => 3,
+            Self::Ease(_) => 4,
+            Self::EaseSparse(_) => 5,
+            Self::Ials(_) => 6,
+            Self::Spectral(_) => 7,
+            Self::Blend(_) => 8,
         }
     }
 
@@ -130,6 +135,7 @@ impl Algorithm {
             Self::Popularity(params) => popularity::fit(params),
             Self::ItemKnn(params) => item_knn::fit(params, dataset),
             Self::Rp3Beta(params) => rp3beta::fit(params, dataset),
+            Self::VmisKnn(params) => vmis_knn::fit(params, dataset),
             Self::Ease(params) => ease::fit(params, dataset),
             Self::EaseSparse(params) => ease_sparse::fit(params, dataset),
             Self::Ials(params) => ials::fit(params, previous, dataset, seed, progress),
@@ -144,6 +150,7 @@ impl Algorithm {
             Self::Popularity(params) => params.half_life_days,
             Self::ItemKnn(params) => params.half_life_days,
             Self::Rp3Beta(params) => params.half_life_days,
+            Self::VmisKnn(_) => None,
             Self::Ease(params) => params.half_life_days,
             Self::EaseSparse(params) => params.half_life_days,
             Self::Ials(params) => params.half_life_days,

@@ -3,7 +3,7 @@
 //! - [`read`]: files to a [`Dataset`], bad rows set aside; [`snapshot`]: a data set as bytes, between steps.
 //! - [`split`]: the past a model learns from, the future it is judged on.
 //! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ease`], [`ease_sparse`], [`ials`], [`spectral`],
-//!   [`blend`]: settings and a data set in, artefact out.
+//!   [`blend`], [`vmis_knn`]: settings and a data set in, artefact out.
 //! - [`metrics`], [`evaluate`](mod@evaluate), [`bootstrap`], [`gate`]: what a model is worth, and whether that is enough.
 //! - [`plan`]: the nightly line-up that joins these.
 //!
@@ -29,6 +29,7 @@ pub mod rp3beta;
 pub mod snapshot;
 pub mod spectral;
 pub mod split;
+pub mod vmis_knn;
 
 mod algorithm;
 mod cooccurrence;

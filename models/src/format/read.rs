@@ -12,6 +12,7 @@ use crate::{
     blend::{Blend, Member},
     catalogue::Catalogue,
     readers::Readers,
+    sessions::Sessions,
     shared::{Shared, Stored},
     spectral::Spectral,
     texts::{Lists, Texts},
@@ -89,6 +90,13 @@ pub(super) fn scorer(parts: &Parts<'_>, head: &ScorerHead, n_books: usize) -> Re
             let q = sources.len() / n_books.max(1);
             Ok(Scorer::Spectral(Spectral::from_parts(neighbours(parts, n_books)?, sources, targets, q)?))
         }
+        "sessions" => {
+            let walk = head.walk.ok_or_else(|| malformed("walk", "present for sessions", "absent"))?;
+            let sessions = (parts.array("sessions.offsets")?, parts.array("sessions.books")?);
+            let postings = (parts.array("sessions.posting_offsets")?, parts.array("sessions.postings")?);
+            let weights = parts.array("sessions.weights")?;
+            Ok(Scorer::Sessions(Sessions::from_parts(sessions, postings, weights, walk)?))
+        }
         "blend" => {
             let members = head.members.iter().enumerate().map(|(number, member)| {
                 // A blend in a blend would let the header's depth decide how deep this goes.
@@ -101,7 +109,7 @@ pub(super) fn scorer(parts: &Parts<'_>, head: &ScorerHead, n_books: usize) -> Re
             Ok(Scorer::Blend(Blend::new(members.collect::<Result<_, Error>>()?)?))
         }
         other => {
-            let expected = "family popularity, neighbours, factors, spectral or blend".into();
+            let expected = "family popularity, neighbours, factors, spectral, sessions or blend".into();
             Err(Error::Head { expected, found: other.into() })
         }
     }

@@ -49,7 +49,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn scorer(&mut self, scorer: &'a Scorer) -> ScorerHead {
-        let mut head = ScorerHead { family: scorer.family().into(), objective: None, members: Vec::new() };
+        let mut head = ScorerHead { family: scorer.family().into(), objective: None, walk: None, members: Vec::new() };
         match scorer {
             Scorer::Popularity => {}
             Scorer::Neighbours(neighbours) => self.neighbours(neighbours),
@@ -63,6 +63,15 @@ impl<'a> Parts<'a> {
                 self.neighbours(spectral.near());
                 self.matrix("spectral.sources", spectral.sources());
                 self.matrix("spectral.targets", spectral.targets());
+            }
+            Scorer::Sessions(sessions) => {
+                let (offsets, books, posting_offsets, postings, weights) = sessions.parts();
+                self.array("sessions.offsets", offsets);
+                self.array("sessions.books", books);
+                self.array("sessions.posting_offsets", posting_offsets);
+                self.array("sessions.postings", postings);
+                self.array("sessions.weights", weights);
+                head.walk = Some(sessions.walk());
             }
             Scorer::Blend(blend) => {
                 for (number, part) in blend.members().iter().enumerate() {

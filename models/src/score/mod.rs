@@ -10,6 +10,7 @@ mod coarse;
 mod factors;
 mod neighbours;
 mod product;
+mod sessions;
 mod solve;
 mod spectral;
 mod wide;
@@ -21,6 +22,7 @@ pub use self::solve::solve_in_place;
 use crate::{
     artifact::{Artifact, MAX_HISTORY, Scorer},
     id::{BookId, BookRow},
+    sessions::SessionScratch,
     top_k::{self, Scored},
 };
 
@@ -82,6 +84,7 @@ impl Recommendation {
 #[derive(Debug, Default)]
 pub struct Scratch {
     scores: Array1<f32>,
+    sessions: SessionScratch,
 }
 
 /// A reader's history as an artefact sees it.
@@ -135,6 +138,7 @@ impl Artifact {
         let asked = Asked::new(self, query);
         let own = asked.personal().then(|| match self.scorer() {
             Scorer::Factors(factors) => factors.best_of_one(&asked),
+            Scorer::Sessions(sessions) => sessions.best_of_one(&asked, &mut scratch.sessions),
             _ => asked.best(self.scores(query.history, scratch).as_slice().expect("scores are contiguous")),
         });
         asked.complete(own)
@@ -153,6 +157,7 @@ impl Scorer {
             Self::Neighbours(neighbours) => each.for_each(|(history, row)| neighbours.fill_scores(history, row)),
             Self::Factors(factors) => factors.fill_scores(histories, rows),
             Self::Spectral(spectral) => spectral.fill_scores(histories, rows),
+            Self::Sessions(sessions) => sessions.fill_scores(histories, rows),
             Self::Blend(blend) => blend.fill_scores(popularity, histories, rows),
         }
     }

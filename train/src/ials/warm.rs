@@ -49,6 +49,6 @@ fn factors(scorer: &Scorer) -> Option<&Factors> {
     match scorer {
         Scorer::Factors(factors) => Some(factors),
         Scorer::Blend(blend) => blend.members().iter().find_map(|member| factors(&member.scorer)),
-        Scorer::Popularity | Scorer::Neighbours(_) | Scorer::Spectral(_) => None,
+        Scorer::Popularity | Scorer::Neighbours(_) | Scorer::Spectral(_) | Scorer::Sessions(_) => None,
     }
 }
