@@ -1,5 +1,6 @@
 use ndarray::array;
 use proptest::prelude::*;
+use rayon::prelude::*;
 
 use super::*;
 use crate::{
@@ -211,4 +212,13 @@ fn scores_beyond_all_numbers_are_told() {
     let scores: Vec<f32> = list.iter().map(|scored| scored.score).collect();
     assert!(scores[0] == f32::INFINITY && scores[1] < 1.0 && scores[2] == f32::NEG_INFINITY, "{scores:?}");
     assert_eq!(model.recommend_many(&[query])[0].books, list);
+}
+
+#[test]
+fn a_pool_that_asks_one_by_one_is_not_held_up_by_the_first_answer() {
+    let values: Vec<i8> = (0..40_000_usize).map(|n| (n * n % 5) as i8 - 2).collect();
+    let model = coarse_grained(&values, 8, 1e-3);
+    let ask = |reader: u32| ask(&model, &[BookRow(reader), BookRow(reader + 9)], 5, false).0;
+    let lists: Vec<String> = (0..64_u32).into_par_iter().map(ask).collect();
+    assert_eq!(lists, (0..64).map(ask).collect::<Vec<_>>());
 }
