@@ -159,8 +159,11 @@ pub fn evaluate_at(artifact: &Artifact, split: &Split, ats: &[usize]) -> Vec<Eva
     let known = |books: &[BookRow]| books.iter().filter_map(|book| rows[book.index()]).collect::<Vec<_>>();
     let histories: Vec<Vec<BookRow>> = split.cases.iter().map(|case| known(&case.history)).collect();
     let longest = ats.iter().copied().max().unwrap_or(1);
-    let queries: Vec<Query<'_>> =
-        histories.iter().map(|history| Query { history, k: longest, include_seen: false, exclude: &[] }).collect();
+    let query = |history| {
+        let newest: &[BookRow] = if split.again { newest(history) } else { &[] };
+        Query { history, k: longest, include_seen: split.again, exclude: newest }
+    };
+    let queries: Vec<Query<'_>> = histories.iter().map(|history| query(history)).collect();
     let answers = artifact.recommend_many(&queries);
     let shelf = Shelf::new(artifact, split);
     let asked: Vec<Asked<'_>> = split
@@ -176,6 +179,10 @@ pub fn evaluate_at(artifact: &Artifact, split: &Split, ats: &[usize]) -> Vec<Eva
         })
         .collect();
     ats.iter().map(|at| judge_all(artifact, &shelf, &asked, *at)).collect()
+}
+
+fn newest(history: &[BookRow]) -> &[BookRow] {
+    &history[history.len().saturating_sub(1)..]
 }
 
 /// A case as the artefact sees it, with the answer.

@@ -49,6 +49,8 @@ pub struct Split {
     pub cases: Vec<Case>,
     /// The first `at` of the future, when there is a time axis.
     pub cut: Option<i64>,
+    /// Whether the books of a history, save the newest, may be recommended again, as they may in sessions.
+    pub again: bool,
 }
 
 /// Cuts at a point in time, so that about `test_share` of the interactions lie after it.
@@ -82,7 +84,7 @@ pub fn at_time(dataset: &Dataset, cut: i64) -> Result<Split, Error> {
         return Err(Error::CannotSplit("nothing happened before the cut".to_owned()));
     }
     let cases = cases(&train, dataset, |row| row.at >= cut);
-    checked(Split { train, cases, cut: Some(cut) })
+    checked(Split { train, cases, cut: Some(cut), again: false })
 }
 
 /// Takes a split that others made: `train` is the past, `test` the future.
@@ -94,7 +96,7 @@ pub fn given(train: &Dataset, test: &Dataset) -> Result<Split, Error> {
         return Err(Error::NothingToLearn);
     }
     let cut = if test.axis() == TimeAxis::None { None } else { test.oldest() };
-    checked(Split { train: train.clone(), cases: cases(train, test, |_| true), cut })
+    checked(Split { train: train.clone(), cases: cases(train, test, |_| true), cut, again: false })
 }
 
 /// Holds out a random `test_share` of each reader's distinct books, for data without time.
@@ -120,7 +122,7 @@ pub fn random_by_reader(dataset: &Dataset, seed: u64, test_share: f64) -> Result
     let is_test = |row: &Interaction| held_out[row.reader as usize].contains(&row.book);
     let train = dataset.filtered(|row| !is_test(row));
     let cases = cases(&train, dataset, is_test);
-    checked(Split { train, cases, cut: None })
+    checked(Split { train, cases, cut: None, again: false })
 }
 
 /// The splits of [`held_out_readers`]: one past, two sets of readers it never saw.
@@ -182,9 +184,54 @@ pub fn held_out_readers(
     let cases = |readers: &[usize]| {
         let mut readers = readers.to_vec();
         readers.sort_unstable();
-        checked(Split { train: train.clone(), cases: readers.into_iter().map(case).collect(), cut: None })
+        checked(Split { train: train.clone(), cases: readers.into_iter().map(case).collect(), cut: None, again: false })
     };
     Ok(HeldOut { validation: cases(validation)?, test: cases(test)? })
+}
+
+/// Every click of `test`'s sessions after the first is a target, to be foreseen from the clicks before it.
+///
+/// Sessions are readers; a case is named `session#place`, with the target's place in the session, from 1 on. Histories keep
+/// repeated clicks; what was clicked before may be clicked again, so [`Split::again`] is set. Clicks on books that `train`
+/// does not know leave the histories and stay targets, as misses.
+///
+/// Source for the protocol: Ludewig and Jannach 2018, arXiv 1803.09587.
+pub fn next_clicks(train: &Dataset, test: &Dataset) -> Result<Split, Error> {
+    if train.interactions().is_empty() {
+        return Err(Error::NothingToLearn);
+    }
+    if test.axis() == TimeAxis::None {
+        return Err(Error::CannotSplit("the clicks have no time".to_owned()));
+    }
+    let known: Vec<Option<BookRow>> =
+        test.catalogue().books().map(|book| train.catalogue().row(book.item_id())).collect();
+    let mut clicks: Vec<Vec<Option<BookRow>>> = vec![Vec::new(); test.readers().len()];
+    for row in test.interactions() {
+        clicks[row.reader as usize].push(known[row.book.index()]);
+    }
+    let mut cases = Vec::new();
+    for (session, clicks) in test.readers().iter().zip(clicks) {
+        for (place, target) in clicks.iter().enumerate().skip(1) {
+            // Six digits keep the names in the order of the clicks.
+            let name = format!("{session}#{:06}", place + 1);
+            let reader = name.parse().map_err(|error| Error::CannotSplit(format!("session {session}: {error}")))?;
+            cases.push(Case {
+                reader,
+                segment: Segment::FoldedIn,
+                history: clicks[..place].iter().copied().flatten().collect(),
+                targets: target.iter().copied().collect(),
+                n_cold_targets: usize::from(target.is_none()),
+            });
+        }
+    }
+    cases.sort_unstable_by(|a, b| a.reader.cmp(&b.reader));
+    checked(Split { train: train.clone(), cases, cut: test.oldest(), again: true })
+}
+
+/// The data set of readers with at least `n_books` distinct books.
+pub fn of_readers_with(dataset: &Dataset, n_books: usize) -> Dataset {
+    let enough: Vec<bool> = dataset.histories().iter().map(|history| history.len() >= n_books).collect();
+    dataset.filtered(|row| enough[row.reader as usize])
 }
 
 fn checked(split: Split) -> Result<Split, Error> {
@@ -290,6 +337,27 @@ mod tests {
         assert_eq!(split.cut, Some(7));
         // ann re-reads dune (no target), and "new" is unknown in the past. bob and cy do not return; eve has one book.
         assert_eq!(described(&split), ["ann Warm: dune emma -> ulysses +1", "dee FoldedIn: emma -> dune +0"]);
+    }
+
+    #[test]
+    fn every_click_but_the_first_is_foreseen_from_those_before() {
+        let train = ordered(&[("s1", "dune", 1), ("s1", "emma", 2)]);
+        let test = ordered(&[("t", "emma", 3), ("t", "new", 4), ("t", "emma", 5), ("t", "dune", 6), ("u", "dune", 7)]);
+        let split = next_clicks(&train, &test).unwrap();
+        let want = [
+            "t#000002 FoldedIn: emma ->  +1",
+            "t#000003 FoldedIn: emma -> emma +0",
+            "t#000004 FoldedIn: emma emma -> dune +0",
+        ];
+        assert_eq!(described(&split), want);
+        assert!(split.again);
+        assert!(next_clicks(&train, &toy(TimeAxis::None, "t: emma dune")).is_err(), "without time there is no next");
+    }
+
+    #[test]
+    fn readers_of_few_books_can_be_left_out() {
+        let of = |least| of_readers_with(&ordered(&FOUR_READERS), least).readers().len();
+        assert_eq!((of(1), of(2), of(3)), (5, 3, 1));
     }
 
     #[test]

@@ -12,8 +12,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use rayon::prelude::*;
-
 use super::wide::{INT_BOOKS, INT_STEP, IntStep, Work, int_dots, widest};
 use crate::id::BookRow;
 
@@ -29,6 +27,7 @@ pub(crate) struct LazyCoarse(Arc<OnceLock<Coarse>>);
 impl LazyCoarse {
     /// The copy of these rows of `d` factors, which must be the same ones each time.
     pub(super) fn of(&self, books: &[f32], d: usize) -> &Coarse {
+        // On this thread alone: one of a pool that waited for others here could be given work that waits for this.
         self.0.get_or_init(|| Coarse::new(books, d))
     }
 }
@@ -83,19 +82,7 @@ impl Coarse {
         let n_panels = n_books.div_ceil(INT_BOOKS);
         let mut bytes = vec![[0; INT_BOOKS * INT_STEP]; n_panels * steps];
         let mut bounds = vec![Bounds::default(); n_panels];
-        let panels = bytes.par_chunks_exact_mut(steps).zip(&mut bounds).zip(books.par_chunks(d * INT_BOOKS));
-        panels.for_each(|((bytes, bounds), rows)| {
-            for (book, row) in rows.chunks_exact(d).enumerate() {
-                let coarse = Rounded::of(row);
-                for (step, values) in bytes.iter_mut().zip(row.chunks(INT_STEP)) {
-                    let place = &mut step[book * INT_STEP..][..values.len()];
-                    place.iter_mut().zip(values).for_each(|(byte, value)| *byte = coarse.byte(*value));
-                }
-                bounds.scale[book] = coarse.scale;
-                bounds.norm[book] = up(norm(row.iter().map(|value| f64::from(*value))));
-                bounds.lost[book] = up(coarse.lost(row));
-            }
-        });
+        widest(Fill { books, d, bytes: &mut bytes, bounds: &mut bounds });
         let longest = bounds.iter().flat_map(|panel| panel.norm).fold(0.0, f32::max);
         Self { n_books, steps, bytes, bounds, longest }
     }
@@ -108,7 +95,7 @@ impl Coarse {
     }
 
     fn field(&self, x: &[f32], k: usize, eligible: impl Fn(BookRow) -> bool) -> Option<Vec<Candidate>> {
-        let length = up(norm(x.iter().map(|value| f64::from(*value))));
+        let length = up(norm(x, f64::from));
         // Twice the product bounds every intermediate result; far from overflow the error analysis is that of
         // relative roundings and of `tiny`.
         if !(length * self.longest < f32::MAX / 1e6 && length < 1e18 && self.longest < 1e18) {
@@ -121,7 +108,7 @@ impl Coarse {
         }
         // The canonical chain and this module's own arithmetic: (d + 2) and fewer than 14 roundings, all relative to |x||y|.
         let slack = (x.len() + 16) as f32 * (1.0 / 16_777_216.0) * length;
-        let kept = norm(x.iter().map(|value| f64::from(coarse.scale) * f64::from(coarse.byte(*value))));
+        let kept = norm(x, |value| coarse.kept(value));
         let reader = ReaderBounds {
             scale: coarse.scale,
             of_norm: up(f64::from(up(coarse.lost(x))) + f64::from(slack)),
@@ -144,6 +131,35 @@ impl Coarse {
             });
         }
         Some(field.finish())
+    }
+}
+
+struct Fill<'a> {
+    books: &'a [f32],
+    d: usize,
+    bytes: &'a mut [IntStep],
+    bounds: &'a mut [Bounds],
+}
+
+impl Work for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let steps = self.d.div_ceil(INT_STEP);
+        let panels = self.bytes.chunks_exact_mut(steps).zip(self.bounds).zip(self.books.chunks(self.d * INT_BOOKS));
+        for ((bytes, bounds), rows) in panels {
+            for (book, row) in rows.chunks_exact(self.d).enumerate() {
+                let coarse = Rounded::of(row);
+                for (step, values) in bytes.iter_mut().zip(row.chunks(INT_STEP)) {
+                    let place = &mut step[book * INT_STEP..][..values.len()];
+                    place.iter_mut().zip(values).for_each(|(byte, value)| *byte = coarse.byte(*value));
+                }
+                bounds.scale[book] = coarse.scale;
+                bounds.norm[book] = up(norm(row, f64::from));
+                bounds.lost[book] = up(coarse.lost(row));
+            }
+        }
     }
 }
 
@@ -247,6 +263,7 @@ struct Rounded {
 }
 
 impl Rounded {
+    #[inline(always)]
     fn of(row: &[f32]) -> Self {
         let largest = row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let per_value = 127.0 / largest;
@@ -259,18 +276,34 @@ impl Rounded {
     }
 
     /// In -127 to 127.
+    #[inline(always)]
     fn byte(&self, value: f32) -> i8 {
         (value * self.per_value + ROUND).to_bits() as i8
     }
 
+    /// What the byte stands for.
+    #[inline(always)]
+    fn kept(&self, value: f32) -> f64 {
+        f64::from(self.scale) * f64::from(self.byte(value))
+    }
+
+    #[inline(always)]
     fn lost(&self, row: &[f32]) -> f64 {
-        let difference = |value: &f32| f64::from(*value) - f64::from(self.scale) * f64::from(self.byte(*value));
-        norm(row.iter().map(difference))
+        norm(row, |value| f64::from(value) - self.kept(value))
     }
 }
 
-fn norm(values: impl Iterator<Item = f64>) -> f64 {
-    values.map(|value| value * value).sum::<f64>().sqrt()
+/// Euclidean length of what the values become, in sums side by side.
+#[inline(always)]
+fn norm(values: &[f32], becomes: impl Fn(f32) -> f64) -> f64 {
+    let mut lanes = [0.0; 8];
+    let (eights, rest) = values.as_chunks::<8>();
+    for eight in eights.iter().map(|eight| &eight[..]).chain([rest]) {
+        for (lane, value) in lanes.iter_mut().zip(eight) {
+            *lane += becomes(*value).powi(2);
+        }
+    }
+    lanes.iter().sum::<f64>().sqrt()
 }
 
 /// A bound in `f32` that is not below the value, which is exact to a part in a billion.
@@ -290,8 +323,7 @@ mod tests {
         let (x, y) = ([0.6, -0.2], [0.5, 0.25]);
         let (of_x, of_y) = (Rounded::of(&x), Rounded::of(&y));
         assert_eq!((x.map(|v| of_x.byte(v)), y.map(|v| of_y.byte(v))), ([127, -42], [127, 64]));
-        let kept = norm(x.iter().map(|v| f64::from(of_x.scale) * f64::from(of_x.byte(*v))));
-        let bound = of_x.lost(&x) * norm([0.5, 0.25].into_iter()) + kept * of_y.lost(&y);
+        let bound = of_x.lost(&x) * norm(&y, f64::from) + norm(&x, |value| of_x.kept(value)) * of_y.lost(&y);
         assert!((bound - 0.002_124).abs() < 1e-6, "{bound}");
         let candidates = Coarse::new(&y, 2).field(&x, 1, |_| true).unwrap();
         let [Candidate { lower, upper, .. }] = candidates[..] else { panic!("{candidates:?}") };

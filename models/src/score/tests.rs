@@ -1,5 +1,6 @@
 use ndarray::array;
 use proptest::prelude::*;
+use rayon::prelude::*;
 
 use super::*;
 use crate::{
@@ -256,4 +257,13 @@ fn a_member_without_an_opinion_changes_nothing() {
     let scorer = Scorer::Blend(Blend::new(members.into()).unwrap());
     let model = Artifact::new(catalogue("a b c d"), vec![1.0, 2.0, 3.0, 9.0], scorer, Readers::new([])).unwrap();
     assert_eq!(ask(&model, &[BookRow(0)], 3, false), ("b c d".into(), Origin::FilledFromPopularity));
+}
+
+#[test]
+fn a_pool_that_asks_one_by_one_is_not_held_up_by_the_first_answer() {
+    let values: Vec<i8> = (0..40_000_usize).map(|n| (n * n % 5) as i8 - 2).collect();
+    let model = coarse_grained(&values, 8, 1e-3);
+    let ask = |reader: u32| ask(&model, &[BookRow(reader), BookRow(reader + 9)], 5, false).0;
+    let lists: Vec<String> = (0..64_u32).into_par_iter().map(ask).collect();
+    assert_eq!(lists, (0..64).map(ask).collect::<Vec<_>>());
 }
