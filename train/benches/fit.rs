@@ -60,3 +60,35 @@ fn ease_sparse(bencher: Bencher<'_, '_>, n_books: u32) {
 fn ials(bencher: Bencher<'_, '_>, factors: usize) {
     bench(bencher, &Algorithm::Ials(ials::Params { factors, epochs: 1, ..ials::Params::default() }));
 }
+
+/// 810,000 pairs of 30,000 readers and 41,000 books, both sides by a power law: the shape of a public set of check-ins.
+fn check_ins() -> Dataset {
+    let mut builder = Builder::new(TimeAxis::None);
+    let mut state = 1_u64;
+    // The inverse of a truncated Zipf law of exponent 1, from a 64-bit congruential generator.
+    let mut draw = |n: f64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (n + 1.0).powf((state >> 11) as f64 / (1_u64 << 53) as f64) as u32
+    };
+    let mut pairs = std::collections::BTreeSet::new();
+    while pairs.len() < 810_000 {
+        // Readers differ less than books do.
+        pairs.insert((draw(900.0) * 33 + draw(30.0) % 33, draw(41_000.0)));
+    }
+    for (reader, book) in pairs {
+        let ids = (format!("r{reader}").parse(), format!("b{book}").parse());
+        builder.add(&ids.0.expect("an id"), &ids.1.expect("an id"), 0, 1.0);
+    }
+    builder.finish().0
+}
+
+#[divan::bench(name = "ials/30000readers/41000books/810000pairs/1epoch", args = [64, 128], sample_count = 3)]
+fn ials_check_ins(bencher: Bencher<'_, '_>, factors: usize) {
+    let dataset = check_ins();
+    let algorithm = Algorithm::Ials(ials::Params { factors, epochs: 1, ..ials::Params::default() });
+    bencher.bench_local(|| {
+        let artifact = algorithm.fit(black_box(&dataset), 1, &|_| ()).expect("check-ins can be learned");
+        assert_eq!(artifact.catalogue().len(), dataset.catalogue().len());
+        artifact
+    });
+}

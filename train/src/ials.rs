@@ -55,7 +55,7 @@ pub struct Params {
     /// Days after which an interaction counts half; only on a clock.
     pub half_life_days: Option<f64>,
     /// Whether books start from what the catalogue says of them (authors, subjects, series, words of the title, language,
-    /// decade), through a map that is learned along: then books without any reader have vectors too. Needs two passes.
+    /// decade), through a map that is learned along: then books without any reader have vectors too.
     pub features: bool,
     /// `lambda_B`: strength of the map's own regularisation, in units of the books' mean ridge.
     pub feature_regularization: f64,
@@ -152,37 +152,49 @@ pub(crate) fn fit(
 
     let (matrix, book_of_place) = matrix.by_degree();
     let first = first.select(Axis(0), &book_of_place.iter().map(|book| *book as usize).collect::<Vec<_>>());
+    let width = first.ncols();
     let unobserved_weight = f64::from(objective.unobserved_weight);
     let reader_ridges = ridges(objective, matrix.by_reader(), matrix.by_book().len());
     let book_ridges = ridges(objective, matrix.by_book(), matrix.by_reader().len());
-    let solve = |rows: &Rows, fixed: &Side, ridges: &[f64], priors: Option<&Array2<f32>>| -> Solved {
-        HalfEpoch { rows, fixed, ridges, unobserved_weight, priors }.solve()
-    };
+    let solve =
+        |rows: &Rows, fixed: &Side, ridges: &[f64], priors: Option<&Array2<f32>>, into: Array2<f32>| -> Solved {
+            HalfEpoch { rows, fixed, ridges, unobserved_weight, priors }.solve(into)
+        };
     let mut prior = params.features.then(|| {
         let features = Features::of(dataset.catalogue(), &book_of_place);
-        Prior::new(features, matrix.by_book(), &book_ridges, params.feature_regularization, first.ncols())
+        Prior::new(features, matrix.by_book(), &book_ridges, params.feature_regularization, width)
     });
     // The first vectors after a cold start say little that features could explain.
     let map_from = if warm { 1 } else { 2 };
-    let (mut books, _) = gram::rotated(&first, d)?;
+    let (mut books, _) = gram::rotated(first, d)?;
+    let mut readers = Array2::zeros((matrix.by_reader().len(), width));
     for epoch in 1..=epochs {
-        let readers = solve(matrix.by_reader(), &books, &reader_ridges, None);
-        let (fixed, basis) = gram::rotated(&readers.vectors, d)?;
+        let Solved { vectors, ridge, .. } = solve(matrix.by_reader(), &books, &reader_ridges, None, readers);
+        let (fixed, basis) = gram::rotated(vectors, d)?;
         let guesses = prior.as_mut().map(|prior| {
             prior.turn(&basis);
             prior.vectors()
         });
-        let solved = solve(matrix.by_book(), &fixed, &book_ridges, guesses.as_ref());
+        let solved = solve(matrix.by_book(), &fixed, &book_ridges, guesses.as_ref(), books.vectors);
         let map_value = prior.as_ref().map_or(0.0, Prior::value);
-        let (rotated, basis) = gram::rotated(&solved.vectors, d)?;
-        books = rotated;
+        let (rotated, basis) = gram::rotated(solved.vectors, d)?;
+        (books, readers) = (rotated, fixed.vectors);
         if let Some(prior) = &mut prior {
             prior.turn(&basis);
             if epoch >= map_from.min(epochs - 1) {
                 prior.fit(&books.vectors);
             }
         }
-        progress(Progress { epoch, epochs, loss: solved.value + readers.ridge + map_value });
+        progress(Progress { epoch, epochs, loss: solved.value + ridge + map_value });
+    }
+    // Books without readers took no part so far, nor do their missing pairs count against them.
+    if let Some(prior) = &prior {
+        let guesses = prior.vectors();
+        for (book, mut vector) in books.vectors.outer_iter_mut().enumerate() {
+            if matrix.by_book().degree(book) == 0 {
+                vector.assign(&guesses.row(book));
+            }
+        }
     }
     let mut vectors = Array2::zeros((books.vectors.nrows(), d));
     for (place, book) in book_of_place.iter().enumerate() {

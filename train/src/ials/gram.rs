@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::{
     Side,
-    kernel::{Buffer, Line, WIDE, side_by_side},
+    kernel::{Buffer, Line, Scaled, WIDE, side_by_side},
     panels::{add_gram, multiply},
 };
 use crate::error::Error;
@@ -56,11 +56,9 @@ pub(super) fn gram(vectors: &Array2<f32>) -> Vec<f64> {
 /// The vectors in the eigenbasis of their Gram matrix: inner products do not change, the Gram matrix is diagonal.
 ///
 /// `vectors` has shape `(n, width)`, of which the first `d` columns are used and the others are zero, as in the answer.
-pub(super) fn rotated(vectors: &Array2<f32>, d: usize) -> Result<(Side, Basis), Error> {
-    let width = vectors.ncols();
-    let basis = Basis::of(&gram(vectors), d, width)?;
-    let turned = basis.turn(vectors);
-    let side = Side::new(turned, basis.eigenvalues.clone());
+pub(super) fn rotated(vectors: Array2<f32>, d: usize) -> Result<(Side, Basis), Error> {
+    let basis = Basis::of(&gram(&vectors), d, vectors.ncols())?;
+    let side = Side::new(basis.turn(vectors), basis.eigenvalues.clone());
     Ok((side, basis))
 }
 
@@ -96,18 +94,14 @@ impl Basis {
     }
 
     /// Rows of `vectors`, shape `(n, width)`, in this basis.
-    pub(super) fn turn(&self, vectors: &Array2<f32>) -> Array2<f32> {
+    pub(super) fn turn(&self, mut vectors: Array2<f32>) -> Array2<f32> {
         let width = vectors.ncols();
-        let mut turned = Array2::zeros(vectors.dim());
-        let from = vectors.as_slice().expect("vectors are in standard layout").par_chunks(WIDE * width);
-        let to = turned.as_slice_mut().expect("a fresh matrix is contiguous").par_chunks_mut(WIDE * width);
-        let zeros = vec![0.0; width];
-        from.zip(to).with_min_len(4).for_each_init(Buffer::default, |buffer, (from, to)| {
-            let mut rows = [&zeros[..]; WIDE];
-            rows.iter_mut().zip(from.chunks_exact(width)).for_each(|(row, from)| *row = from);
-            Arch::new().dispatch(Turn { rows: &rows, panels: &self.panels, width, buffer, to });
+        let (ones, zeros) = (vec![1.0; width], vec![0.0; width]);
+        let tiles = vectors.as_slice_mut().expect("vectors are in standard layout").par_chunks_mut(WIDE * width);
+        tiles.with_min_len(4).for_each_init(Buffer::default, |buffer, rows| {
+            Arch::new().dispatch(Turn { rows, ones: &ones, zeros: &zeros, panels: &self.panels, buffer });
         });
-        turned
+        vectors
     }
 }
 
@@ -132,11 +126,12 @@ impl WithSimd for AddGram<'_> {
 }
 
 struct Turn<'a> {
-    rows: &'a [&'a [f32]; WIDE],
+    /// Up to 16 rows, turned in place.
+    rows: &'a mut [f32],
+    ones: &'a [f32],
+    zeros: &'a [f32],
     panels: &'a [Line],
-    width: usize,
     buffer: &'a mut Buffer,
-    to: &'a mut [f32],
 }
 
 impl WithSimd for Turn<'_> {
@@ -144,13 +139,16 @@ impl WithSimd for Turn<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        side_by_side(self.rows, self.buffer.slice(self.width * WIDE));
-        let turned = &*self.buffer.lines(self.width);
+        let width = self.ones.len();
+        let mut from = [Scaled { values: self.zeros, factors: self.ones, root: 1.0 }; WIDE];
+        from.iter_mut().zip(self.rows.chunks_exact(width)).for_each(|(slot, row)| slot.values = row);
+        side_by_side(&from, self.buffer.slice(width * WIDE));
+        let turned = &*self.buffer.lines(width);
         match S::F32_LANES {
-            16 => multiply::<S, 1>(simd, turned, self.panels, self.to),
-            8 => multiply::<S, 2>(simd, turned, self.panels, self.to),
-            4 => multiply::<S, 4>(simd, turned, self.panels, self.to),
-            _ => multiply::<S, WIDE>(simd, turned, self.panels, self.to),
+            16 => multiply::<S, 1>(simd, turned, self.panels, self.rows),
+            8 => multiply::<S, 2>(simd, turned, self.panels, self.rows),
+            4 => multiply::<S, 4>(simd, turned, self.panels, self.rows),
+            _ => multiply::<S, WIDE>(simd, turned, self.panels, self.rows),
         }
     }
 }

@@ -95,17 +95,46 @@ fn fused<S: Simd, const MINUS: bool>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s
     if MINUS { simd.negate_mul_add_e_f32s(a, b, c) } else { simd.mul_add_e_f32s(a, b, c) }
 }
 
-/// `to[k * lanes + lane] = from[lane][k]`: rows of a matrix side by side. Rows have a multiple of eight numbers.
+/// One row of what is laid side by side: its numbers, and what each is multiplied by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scaled<'a> {
+    /// The numbers, a multiple of eight.
+    pub values: &'a [f32],
+    /// A factor for each.
+    pub factors: &'a [f32],
+    /// A factor for all.
+    pub root: f32,
+}
+
+impl Scaled<'_> {
+    #[inline(always)]
+    fn eight(&self, block: usize) -> [f32; 8] {
+        let (values, factors) = (&self.values.as_chunks::<8>().0[block], &self.factors.as_chunks::<8>().0[block]);
+        let mut scaled = [0.0; 8];
+        for c in 0..8 {
+            scaled[c] = values[c] * (factors[c] * self.root);
+        }
+        scaled
+    }
+}
+
+/// `to[k * lanes + lane] = from[lane](k)`: rows of a matrix side by side, scaled on the way.
 #[inline(always)]
-pub(super) fn side_by_side(from: &[&[f32]], to: &mut [f32]) {
+pub(super) fn side_by_side(from: &[Scaled<'_>], to: &mut [f32]) {
     let lanes = from.len();
+    let n_blocks = to.len() / lanes / 8;
     if lanes.is_multiple_of(8) {
         for (eight, rows) in from.as_chunks::<8>().0.iter().enumerate() {
-            let n = rows[0].len() / 8;
-            let rows = rows.map(|row| &row.as_chunks::<8>().0[..n]);
-            for k in 0..n {
+            for k in 0..n_blocks {
                 let block = transposed([
-                    rows[0][k], rows[1][k], rows[2][k], rows[3][k], rows[4][k], rows[5][k], rows[6][k], rows[7][k],
+                    rows[0].eight(k),
+                    rows[1].eight(k),
+                    rows[2].eight(k),
+                    rows[3].eight(k),
+                    rows[4].eight(k),
+                    rows[5].eight(k),
+                    rows[6].eight(k),
+                    rows[7].eight(k),
                 ]);
                 let to = &mut to[8 * k * lanes..8 * (k + 1) * lanes];
                 for step in 0..8 {
@@ -115,7 +144,11 @@ pub(super) fn side_by_side(from: &[&[f32]], to: &mut [f32]) {
         }
     } else {
         for (lane, row) in from.iter().enumerate() {
-            row.iter().enumerate().for_each(|(k, value)| to[k * lanes + lane] = *value);
+            for k in 0..n_blocks {
+                for (step, value) in row.eight(k).iter().enumerate() {
+                    to[(8 * k + step) * lanes + lane] = *value;
+                }
+            }
         }
     }
 }

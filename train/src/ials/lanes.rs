@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use super::{
-    kernel::{Buffer, add_inner, side_by_side},
+    kernel::{Buffer, Scaled, WIDE, add_inner, side_by_side},
     row::Row,
 };
 
@@ -16,8 +16,6 @@ use super::{
 pub(super) struct Lanes {
     /// `H` of all lanes, shape `(s, width, lanes)`.
     tile: Buffer,
-    /// `D^-1/2` of all lanes, shape `(width, lanes)`.
-    shrink: Buffer,
     /// Lower Cholesky factor with its diagonal inverted, shape `(s, s, lanes)`.
     factor: Buffer,
     /// `C^1/2 t`, shape `(s, lanes)`.
@@ -31,7 +29,7 @@ impl Lanes {
     #[inline(always)]
     pub(super) fn solve<S: Simd>(&mut self, simd: S, rows: &[Row<'_>], width: usize, s: usize, zeros: &[f32]) {
         let lanes = S::F32_LANES;
-        self.fill::<S>(simd, rows, width, s, zeros);
+        self.fill(lanes, rows, width, s, zeros);
         let tile = S::as_simd_f32s(self.tile.slice(s * width * lanes)).0;
         let factor = S::as_mut_simd_f32s(self.factor.slice(s * s * lanes)).0;
         factorise(simd, tile, factor, s, width);
@@ -51,33 +49,21 @@ impl Lanes {
         value
     }
 
-    /// Tile, shrinkage and targets of all lanes.
+    /// Tile and targets of all lanes.
     #[inline(always)]
-    fn fill<S: Simd>(&mut self, simd: S, rows: &[Row<'_>], width: usize, s: usize, zeros: &[f32]) {
-        let lanes = S::F32_LANES;
-        let mut from = [zeros; 16];
-        let from = &mut from[..lanes];
-        for (lane, row) in from.iter_mut().enumerate() {
-            *row = rows.get(lane).map_or(zeros, |row| row.shrink);
-        }
-        side_by_side(from, self.shrink.slice(width * lanes));
-        let shrink = S::as_simd_f32s(self.shrink.slice(width * lanes)).0;
+    fn fill(&mut self, lanes: usize, rows: &[Row<'_>], width: usize, s: usize, zeros: &[f32]) {
         let tile = self.tile.slice(s * width * lanes);
         let target = self.target.slice(s * lanes);
-        for i in 0..s {
-            let mut roots = [0.0_f32; 16];
+        let nothing = Scaled { values: zeros, factors: zeros, root: 0.0 };
+        let mut from = [nothing; WIDE];
+        let from = &mut from[..lanes];
+        for (i, tile) in tile.chunks_exact_mut(width * lanes).enumerate() {
             for (lane, slot) in from.iter_mut().enumerate() {
                 let row = rows.get(lane).filter(|row| i < row.len());
-                *slot = row.map_or(zeros, |row| row.vector(i));
-                roots[lane] = row.map_or(0.0, |row| row.root(i));
+                *slot = row.map_or(nothing, |row| row.scaled(i));
                 target[i * lanes + lane] = row.map_or(0.0, |row| row.root(i) * row.target(i));
             }
-            let part = &mut tile[i * width * lanes..][..width * lanes];
-            side_by_side(from, part);
-            let root = S::as_simd_f32s(&roots[..lanes]).0[0];
-            for (value, shrink) in S::as_mut_simd_f32s(part).0.iter_mut().zip(shrink) {
-                *value = simd.mul_f32s(*value, simd.mul_f32s(*shrink, root));
-            }
+            side_by_side(from, tile);
         }
     }
 }

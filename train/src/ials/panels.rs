@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use super::{
-    kernel::{Buffer, Line, WIDE, add_products, side_by_side, store},
+    kernel::{Buffer, Line, Scaled, WIDE, add_products, side_by_side, store},
     row::Row,
 };
 
@@ -36,15 +36,11 @@ impl Panels {
     ) -> (&[f32], f64) {
         let (s, side) = (row.len(), row.len().next_multiple_of(WIDE));
         for (panel, part) in self.tile.slice(side * width).chunks_exact_mut(WIDE * width).enumerate() {
-            let mut from = [zeros; WIDE];
-            let mut roots = [0.0; WIDE];
-            for (c, i) in (panel * WIDE..s.min((panel + 1) * WIDE)).enumerate() {
-                (from[c], roots[c]) = (row.vector(i), row.root(i));
+            let mut from = [Scaled { values: zeros, factors: zeros, root: 0.0 }; WIDE];
+            for (slot, i) in from.iter_mut().zip(panel * WIDE..s) {
+                *slot = row.scaled(i);
             }
             side_by_side(&from, part);
-            for (line, shrink) in part.as_chunks_mut::<WIDE>().0.iter_mut().zip(row.shrink) {
-                line.iter_mut().zip(&roots).for_each(|(value, root)| *value *= shrink * root);
-            }
         }
         self.weights.clear();
         self.weights.extend((0..s).map(|i| row.root(i) * row.target(i)));

@@ -2,8 +2,9 @@
 //!
 //! Replaces `r_i |y_i|^2` by `r_i |y_i - B'g_i|^2 + lambda_B |B|^2` on the books' side. Given vectors `Y`, features `F`
 //! by rows `g_i` and `W = diag(r_i)` over the books with readers, `(F'WF + lambda_B I) B = F'WY`, one system for all
-//! columns of `B`, solved by conjugate gradients from the map of the pass before. Books without readers have no say:
-//! their vectors are made of the map.
+//! columns of `B`, solved by conjugate gradients from the map of the pass before. Books without readers have no say, and
+//! get `B'g` in the end: the usual answer to an empty row, `r (a0 E + r)^-1 B'g`, holds their missing readers against
+//! them, which for a book that came in today says nothing.
 
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -13,13 +14,17 @@ use crate::{features::Features, matrix::Rows};
 
 /// Steps of conjugate gradients at each pass; the start is the map of the pass before, so few are enough.
 const STEPS: usize = 10;
+/// Rows of a part of a sum.
+const PART: usize = 1024;
 
 /// `B`, with what it is fitted to.
 #[derive(Debug)]
 pub(super) struct Prior {
-    features: Features,
-    /// `r_i` of books with readers, else 0, shape `(n_books,)`.
-    weights: Vec<f32>,
+    by_book: Rows,
+    /// `F'W`: features as rows; books without readers weigh nothing.
+    weighted: Rows,
+    /// Inverse diagonal of the system, shape `(n_features,)`.
+    scales: Vec<f32>,
     /// `lambda_B`.
     ridge: f32,
     /// `B`, shape `(n_features, width)`.
@@ -34,43 +39,42 @@ impl Prior {
         let weights: Vec<f32> = ridges.iter().enumerate().map(weight).collect();
         let n_read = (0..by_book.len()).filter(|book| read(*book)).count();
         let mean = weights.iter().copied().map(f64::from).sum::<f64>() / n_read.max(1) as f64;
-        let map = Array2::zeros((features.by_feature.len(), width));
-        Self { features, weights, ridge: (strength * mean) as f32, map }
+        let ridge = (strength * mean) as f32;
+        let weighted = features.by_feature.mapped(|_, book, value| value * weights[book]);
+        let scale = |feature: usize| {
+            let (with_weights, values) = (weighted.row(feature).1, features.by_feature.row(feature).1);
+            (with_weights.iter().zip(values).map(|(weighted, value)| weighted * value).sum::<f32>() + ridge).recip()
+        };
+        let scales = (0..weighted.len()).map(scale).collect();
+        let map = Array2::zeros((weighted.len(), width));
+        Self { by_book: features.by_book, weighted, scales, ridge, map }
     }
 
     /// `B'g` of every book in a basis the map has been turned to, shape `(n_books, width)`.
     pub(super) fn vectors(&self) -> Array2<f32> {
-        multiplied(&self.features.by_book, &self.map)
+        multiplied(&self.by_book, &self.map)
     }
 
     /// Turns the map along with the vectors it speaks of.
     pub(super) fn turn(&mut self, basis: &Basis) {
-        self.map = basis.turn(&self.map);
+        self.map = basis.turn(std::mem::take(&mut self.map));
     }
 
     /// Moves the map towards the one that suits `books`, shape `(n_books, width)`, best.
     pub(super) fn fit(&mut self, books: &Array2<f32>) {
-        let columns = |a: &Array2<f32>, b: &Array2<f32>| inner(a, b);
-        let scales = self.scales();
-        let scaled = |residual: &Array2<f32>| {
-            let mut scaled = residual.clone();
-            scaled.outer_iter_mut().zip(&scales).for_each(|(mut row, scale)| row.mapv_inplace(|value| value * scale));
-            scaled
-        };
-        let mut residual = multiplied(&self.features.by_feature, &self.weighted(books.clone()));
+        let mut residual = multiplied(&self.weighted, books);
         residual -= &self.applied(&self.map);
-        let mut direction = scaled(&residual);
-        let mut energy = columns(&residual, &direction);
+        let mut direction = self.scaled(&residual);
+        let mut energy = inner(&residual, &direction);
         for _ in 0..STEPS {
             let image = self.applied(&direction);
-            let steps = ratios(&energy, &columns(&direction, &image));
+            let steps = ratios(&energy, &inner(&direction, &image));
             add_columns(&mut self.map, &steps, &direction, 1.0);
             add_columns(&mut residual, &steps, &image, -1.0);
-            let next = scaled(&residual);
-            let next_energy = columns(&residual, &next);
-            let mut ahead = next;
-            add_columns(&mut ahead, &ratios(&next_energy, &energy), &direction, 1.0);
-            (direction, energy) = (ahead, next_energy);
+            let mut next = self.scaled(&residual);
+            let next_energy = inner(&residual, &next);
+            add_columns(&mut next, &ratios(&next_energy, &energy), &direction, 1.0);
+            (direction, energy) = (next, next_energy);
         }
     }
 
@@ -81,29 +85,16 @@ impl Prior {
 
     /// `(F'WF + lambda_B I) B`.
     fn applied(&self, map: &Array2<f32>) -> Array2<f32> {
-        let books = self.weighted(multiplied(&self.features.by_book, map));
-        let mut image = multiplied(&self.features.by_feature, &books);
+        let mut image = multiplied(&self.weighted, &multiplied(&self.by_book, map));
         image.scaled_add(self.ridge, map);
         image
     }
 
-    fn weighted(&self, mut books: Array2<f32>) -> Array2<f32> {
-        books
-            .outer_iter_mut()
-            .zip(&self.weights)
-            .for_each(|(mut row, weight)| row.mapv_inplace(|value| value * weight));
-        books
-    }
-
-    /// Inverse diagonal of the system, shape `(n_features,)`.
-    fn scales(&self) -> Vec<f32> {
-        let of_feature = |feature: usize| {
-            let (books, values) = self.features.by_feature.row(feature);
-            let sum: f32 =
-                books.iter().zip(values).map(|(book, value)| self.weights[*book as usize] * value * value).sum();
-            (sum + self.ridge).recip()
-        };
-        (0..self.features.by_feature.len()).map(of_feature).collect()
+    /// Row by row over the diagonal.
+    fn scaled(&self, residual: &Array2<f32>) -> Array2<f32> {
+        let mut scaled = residual.clone();
+        scaled.outer_iter_mut().zip(&self.scales).for_each(|(mut row, scale)| row *= *scale);
+        scaled
     }
 }
 
@@ -123,13 +114,25 @@ fn multiplied(rows: &Rows, matrix: &Array2<f32>) -> Array2<f32> {
     product
 }
 
-/// Inner products of like columns, shape `(width,)`.
+/// Inner products of like columns, shape `(width,)`, in parts whose number does not depend on the threads.
 fn inner(a: &Array2<f32>, b: &Array2<f32>) -> Vec<f64> {
-    let mut sums = vec![0.0; a.ncols()];
-    for (a, b) in a.outer_iter().zip(b.outer_iter()) {
-        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += f64::from(*a) * f64::from(*b));
+    let width = a.ncols();
+    let part = PART * width;
+    let (a, b) = (a.as_slice().expect("standard layout"), b.as_slice().expect("standard layout"));
+    let parts: Vec<Vec<f64>> = (a.par_chunks(part).zip(b.par_chunks(part)))
+        .map(|(a, b)| {
+            let mut sums = vec![0.0; width];
+            for (a, b) in a.chunks_exact(width).zip(b.chunks_exact(width)) {
+                sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += f64::from(*a) * f64::from(*b));
+            }
+            sums
+        })
+        .collect();
+    let mut total = vec![0.0; width];
+    for part in parts {
+        total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
     }
-    sums
+    total
 }
 
 /// Column by column; where nothing is left to divide by, nothing is left to do.
@@ -139,7 +142,11 @@ fn ratios(above: &[f64], below: &[f64]) -> Vec<f32> {
 
 /// `to(i, k) += sign factors(k) from(i, k)`.
 fn add_columns(to: &mut Array2<f32>, factors: &[f32], from: &Array2<f32>, sign: f32) {
-    for (mut to, from) in to.outer_iter_mut().zip(from.outer_iter()) {
-        to.iter_mut().zip(from.iter().zip(factors)).for_each(|(to, (from, factor))| *to += sign * factor * from);
-    }
+    let part = PART * factors.len();
+    let to = to.as_slice_mut().expect("standard layout").par_chunks_mut(part);
+    to.zip(from.as_slice().expect("standard layout").par_chunks(part)).for_each(|(to, from)| {
+        for (to, from) in to.chunks_exact_mut(factors.len()).zip(from.chunks_exact(factors.len())) {
+            to.iter_mut().zip(from.iter().zip(factors)).for_each(|(to, (from, factor))| *to += sign * factor * from);
+        }
+    });
 }

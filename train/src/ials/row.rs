@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::kernel::{WIDE, load, store};
+use super::kernel::{Scaled, WIDE, load, store};
 
 /// The pairs of one row with the fixed side's vectors.
 #[derive(Clone, Copy)]
@@ -30,6 +30,12 @@ impl<'a> Row<'a> {
     pub(super) fn vector(&self, i: usize) -> &'a [f32] {
         let width = self.shrink.len();
         &self.vectors[self.columns[i] as usize * width..][..width]
+    }
+
+    /// The `i`-th row of `H`.
+    #[inline(always)]
+    pub(super) fn scaled(&self, i: usize) -> Scaled<'a> {
+        Scaled { values: self.vector(i), factors: self.shrink, root: self.root(i) }
     }
 
     /// Root of the `i`-th pair's confidence.

@@ -52,12 +52,14 @@ pub(super) struct HalfEpoch<'a> {
 }
 
 impl HalfEpoch<'_> {
-    /// Solves every row. A row without pairs gets `x0`, which is zero without a prior.
-    pub(super) fn solve(self) -> Solved {
+    /// Solves every row into `vectors`, shape `(n_rows, width)`, whose contents do not matter.
+    ///
+    /// A row without pairs gets zero: that nobody took it up may only mean that nobody could.
+    pub(super) fn solve(self, mut vectors: Array2<f32>) -> Solved {
         let (n_rows, width) = (self.rows.len(), self.fixed.width());
-        let mut vectors = Array2::<f32>::zeros((n_rows, width));
+        assert_eq!(vectors.dim(), (n_rows, width), "vectors are made for the rows they hold");
         let mut parts = vec![[0.0_f64; 2]; n_rows];
-        let all = vectors.as_slice_mut().expect("a fresh matrix is contiguous");
+        let all = vectors.as_slice_mut().expect("vectors are in standard layout");
         all.par_chunks_mut(UNIT * width).zip(parts.par_chunks_mut(UNIT)).enumerate().for_each_init(
             || Scratch::new(width),
             |scratch, (unit, (x, parts))| {
@@ -80,6 +82,8 @@ struct Scratch {
     targets: Vec<f32>,
     /// Weights of one row's pairs.
     weights: Vec<f32>,
+    /// One row's answer without its prior, shape `(width,)`.
+    answer: Vec<f32>,
     zeros: Vec<f32>,
 }
 
@@ -91,6 +95,7 @@ impl Scratch {
             shrink: vec![0.0; UNIT * width],
             targets: Vec::new(),
             weights: Vec::new(),
+            answer: vec![0.0; width],
             zeros: vec![0.0; width],
         }
     }
@@ -121,86 +126,88 @@ impl WithSimd for Unit<'_, '_> {
 
 impl Unit<'_, '_> {
     #[inline(always)]
-    fn solve<S: Simd, const N: usize>(self, simd: S) {
+    fn solve<S: Simd, const N: usize>(mut self, simd: S) {
+        self.prepare();
         let Self { of, first, x, parts, scratch } = self;
-        let width = of.fixed.width();
-        let lanes = WIDE / N;
-        let n = parts.len();
-        let a0 = of.unobserved_weight as f32;
-        let energies = &of.fixed.weights[..];
-        for (row, shrink) in scratch.shrink.chunks_exact_mut(width).take(n).enumerate() {
-            let ridge = of.ridges[first + row] as f32;
-            shrink.iter_mut().zip(energies).for_each(|(shrink, e)| *shrink = (a0 * e + ridge).sqrt().recip());
-        }
-        scratch.targets.clear();
+        let Scratch { lanes: together, panels, shrink, targets, weights, answer, zeros } = scratch;
+        let (width, lanes) = (of.fixed.width(), WIDE / N);
         let vectors = of.fixed.vectors.as_slice().expect("vectors are in standard layout");
-        if let Some(priors) = of.priors {
-            for row in 0..n {
-                let ridge = of.ridges[first + row] as f32;
-                let prior = priors.row(first + row);
-                let start = scratch.shrink[row * width..][..width].iter().zip(prior).map(|(s, p)| ridge * s * s * p);
-                x[row * width..][..width].iter_mut().zip(start).for_each(|(x, start)| *x = start);
-                let start = &x[row * width..][..width];
-                for column in of.rows.row(first + row).0 {
-                    let z = &vectors[*column as usize * width..][..width];
-                    scratch.targets.push(1.0 - dot(start, z));
-                }
+        let mut rows = [Row { columns: &[], confidences: &[], targets: &[], shrink, vectors }; UNIT];
+        let mut targets = &targets[..];
+        for (row, slot) in rows.iter_mut().enumerate().take(parts.len()) {
+            (slot.columns, slot.confidences) = of.rows.row(first + row);
+            slot.shrink = &shrink[row * width..][..width];
+            if of.priors.is_some() {
+                (slot.targets, targets) = targets.split_at(slot.len());
             }
         }
-        let mut target_from = 0;
-        let rows: [Row<'_>; UNIT] = std::array::from_fn(|row| {
-            let row = row.min(n - 1);
-            let (columns, confidences) = of.rows.row(first + row);
-            let targets = match of.priors {
-                Some(_) => &scratch.targets[target_from.min(scratch.targets.len() - columns.len())..][..columns.len()],
-                None => &[],
-            };
-            target_from += columns.len();
-            Row { columns, confidences, targets, shrink: &scratch.shrink[row * width..][..width], vectors }
-        });
-        let mut answer = vec![0.0_f32; width];
-        for batch in (0..n).step_by(lanes) {
-            let batch_rows = &rows[batch..n.min(batch + lanes)];
-            let s = batch_rows.iter().map(Row::len).max().unwrap_or(0).next_multiple_of(4);
-            let together = s <= together_up_to(width) && lanes > 1;
-            if together && s > 0 {
-                scratch.lanes.solve(simd, batch_rows, width, s, &scratch.zeros);
+        let batches = rows[..parts.len()].chunks(lanes).zip(parts.chunks_mut(lanes)).zip(x.chunks_mut(lanes * width));
+        for (batch, ((rows, parts), x)) in batches.enumerate() {
+            let s = rows.iter().map(Row::len).max().unwrap_or(0).next_multiple_of(4);
+            let is_small = s <= together_up_to(width) && lanes > 1;
+            if is_small && s > 0 {
+                together.solve(simd, rows, width, s, zeros);
             }
-            for (lane, row) in batch_rows.iter().enumerate() {
-                let place = batch + lane;
-                if row.len() == 0 {
-                    parts[place] = [0.0; 2];
-                    continue;
-                }
-                let value;
-                if together {
-                    value = scratch.lanes.answer(lane, lanes, row, &mut scratch.weights);
-                    row.combine::<S, N>(simd, &scratch.weights, &mut answer);
+            let each = rows.iter().zip(parts).zip(x.chunks_exact_mut(width)).enumerate();
+            for (lane, ((row, part), x)) in each.filter(|(_, ((row, _), _))| row.len() > 0) {
+                if is_small {
+                    part[0] += together.answer(lane, lanes, row, weights);
+                    row.combine::<S, N>(simd, weights, answer);
                 } else if row.len() < width {
-                    let weights;
-                    (weights, value) = scratch.panels.dual::<S, N>(simd, row, width, &scratch.zeros);
-                    row.combine::<S, N>(simd, weights, &mut answer);
+                    let (weights, value) = panels.dual::<S, N>(simd, row, width, zeros);
+                    part[0] += value;
+                    row.combine::<S, N>(simd, weights, answer);
                 } else {
-                    let solution;
-                    (solution, value) = scratch.panels.primal::<S, N>(simd, row, width);
+                    let (solution, value) = panels.primal::<S, N>(simd, row, width);
+                    part[0] += value;
                     answer.iter_mut().zip(solution.iter().zip(row.shrink)).for_each(|(x, (v, shrink))| *x = v * shrink);
                 }
-                let x = &mut x[place * width..][..width];
-                x.iter_mut().zip(&answer).for_each(|(x, answer)| *x += answer);
-                parts[place] = [value, of.ridges[first + place] * f64::from(dot(x, x))];
+                x.iter_mut().zip(&*answer).for_each(|(x, answer)| *x += answer);
+                part[1] = of.ridges[first + batch * lanes + lane] * f64::from(dot(x, x));
             }
         }
-        if let Some(priors) = of.priors {
-            for (row, part) in parts.iter_mut().enumerate() {
-                part[0] += prior_value(of, first + row, priors.row(first + row).as_slice().expect("standard layout"));
+    }
+
+    /// Shrinkages, the answers without pairs and what they cost, and the targets that are left.
+    #[inline(always)]
+    fn prepare(&mut self) {
+        let (of, width) = (self.of, self.of.fixed.width());
+        let a0 = of.unobserved_weight as f32;
+        let ridges = &of.ridges[self.first..][..self.parts.len()];
+        for (row, ridge) in ridges.iter().enumerate() {
+            let (before, shrink) = self.scratch.shrink.split_at_mut(row * width);
+            if row > 0 && ridges[row - 1].to_bits() == ridge.to_bits() {
+                shrink[..width].copy_from_slice(&before[before.len() - width..]);
+            } else {
+                let ridge = *ridge as f32;
+                let each = shrink[..width].iter_mut().zip(&of.fixed.weights);
+                each.for_each(|(shrink, e)| *shrink = (a0 * e + ridge).sqrt().recip());
             }
+        }
+        self.x.fill(0.0);
+        self.parts.fill([0.0; 2]);
+        let Some(priors) = of.priors else { return };
+        let vectors = of.fixed.vectors.as_slice().expect("vectors are in standard layout");
+        self.scratch.targets.clear();
+        let each = self.x.chunks_exact_mut(width).zip(self.scratch.shrink.chunks_exact(width)).zip(ridges);
+        for (row, ((x, shrink), ridge)) in each.enumerate() {
+            let columns = of.rows.row(self.first + row).0;
+            if columns.is_empty() {
+                continue;
+            }
+            let prior = priors.row(self.first + row);
+            let start = shrink.iter().zip(prior).map(|(shrink, p)| *ridge as f32 * shrink * shrink * p);
+            x.iter_mut().zip(start).for_each(|(x, start)| *x = start);
+            for column in columns {
+                self.scratch.targets.push(1.0 - dot(x, &vectors[*column as usize * width..][..width]));
+            }
+            self.parts[row][0] = prior_value(of, *ridge, prior.as_slice().expect("vectors are in standard layout"));
         }
     }
 }
 
 /// What a row's prior costs where there are no pairs: `sum over k of a0 e r p^2 / (a0 e + r)`.
-fn prior_value(of: HalfEpoch<'_>, row: usize, prior: &[f32]) -> f64 {
-    let ridge = of.ridges[row];
+fn prior_value(of: HalfEpoch<'_>, ridge: f64, prior: &[f32]) -> f64 {
     let terms = prior.iter().zip(&of.fixed.eigenvalues).map(|(p, e)| {
         let pull = of.unobserved_weight * e;
         pull * ridge / (pull + ridge) * f64::from(*p).powi(2)
@@ -210,7 +217,7 @@ fn prior_value(of: HalfEpoch<'_>, row: usize, prior: &[f32]) -> f64 {
 
 /// Up to how many pairs rows are solved side by side: their tile should stay within the second-level cache.
 fn together_up_to(width: usize) -> usize {
-    (8192 / width).clamp(8, 64)
+    (16_384 / width).clamp(16, 64)
 }
 
 /// Inner product of vectors of whole lines, in sixteen lanes with a fixed order of additions.

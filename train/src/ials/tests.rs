@@ -19,12 +19,12 @@ fn padded(vectors: &Array2<f32>) -> Array2<f32> {
 }
 
 fn side(vectors: &Array2<f32>) -> Side {
-    gram::rotated(&padded(vectors), vectors.ncols()).unwrap().0
+    gram::rotated(padded(vectors), vectors.ncols()).unwrap().0
 }
 
 fn half_epoch(rows: &Rows, fixed: &Side, ridges: &[f64], objective: Objective) -> Solved {
     let unobserved_weight = f64::from(objective.unobserved_weight);
-    HalfEpoch { rows, fixed, ridges, unobserved_weight, priors: None }.solve()
+    HalfEpoch { rows, fixed, ridges, unobserved_weight, priors: None }.solve(Array2::zeros((rows.len(), fixed.width())))
 }
 
 /// Three books with vectors (1,0), (0,1), (1,1) against readers with the given shelves.
@@ -195,7 +195,8 @@ fn against_the_normal_equations(d: usize, with_priors: bool) -> f64 {
     let ridges = ridges(OBJECTIVE, rows, n_books);
     let priors = Array2::from_shape_fn((rows.len(), width), |(_, k)| if k < d { normal(0.5) as f32 } else { 0.0 });
     let priors = with_priors.then_some(&priors);
-    let solved = HalfEpoch { rows, fixed: &books, ridges: &ridges, unobserved_weight: 0.1, priors }.solve();
+    let solved = HalfEpoch { rows, fixed: &books, ridges: &ridges, unobserved_weight: 0.1, priors }
+        .solve(Array2::from_elem((rows.len(), width), 7.0));
     let (mut worst, mut value) = (0.0_f64, 0.0);
     for row in 0..rows.len() {
         let prior = |k: usize| priors.map_or(0.0, |priors| f64::from(priors[[row, k]]));
@@ -250,4 +251,69 @@ fn equal_seeds_give_equal_bytes_on_any_number_of_threads() {
         (factors.books().iter().map(|v| v.to_bits()).collect::<Vec<_>>(), losses)
     };
     assert_eq!(on(1), on(3));
+}
+
+/// Passes planned and the last loss of a fit that may start from `previous`.
+fn passes(previous: Option<&Artifact>, dataset: &Dataset, params: Params) -> (usize, f64) {
+    let last = RefCell::new((0, f64::NAN));
+    let tell = |pass: Progress| *last.borrow_mut() = (pass.epochs, pass.loss);
+    Algorithm::Ials(params).fit_from(previous, dataset, 7, &tell).unwrap();
+    last.into_inner()
+}
+
+#[test]
+fn a_warm_start_comes_as_far_in_three_passes_as_a_cold_one_in_sixteen() {
+    let tonight = random_shelves(120, 90, 11);
+    let yesterday = tonight.filtered(|row| (row.reader + row.book.0) % 20 != 0);
+    let params = Params { factors: 8, epochs: 16, ..Params::default() };
+    let (before, _) = fitted(&yesterday, params.clone());
+    let (cold_passes, cold) = passes(None, &tonight, params.clone());
+    let (warm_passes, warm) = passes(Some(&before), &tonight, params.clone());
+    assert_eq!((cold_passes, warm_passes), (16, 3));
+    assert!(warm < 1.01 * cold, "cold {cold}, warm {warm}");
+    // Three passes from nothing do not get there.
+    let (_, short) = passes(None, &tonight, Params { epochs: 3, ..params.clone() });
+    assert!(short > warm, "short {short}, warm {warm}");
+    // A model of another length is a start too.
+    let (longer_passes, longer) = passes(Some(&before), &tonight, Params { factors: 12, ..params });
+    assert_eq!(longer_passes, 3);
+    assert!(longer < warm, "12 factors {longer}, 8 factors {warm}");
+}
+
+#[test]
+fn a_model_of_other_books_is_no_start() {
+    let (stranger, _) = fitted(&toy(TimeAxis::None, "ann: x y | bob: y z"), Params { factors: 2, ..Params::default() });
+    let dataset = toy(TimeAxis::None, "ann: dune emma | bob: emma x");
+    assert_eq!(passes(Some(&stranger), &dataset, Params::default()).0, Params::default().epochs);
+    let popular = Algorithm::named("popularity").unwrap().fit(&dataset, 1, &|_| ()).unwrap();
+    assert_eq!(passes(Some(&popular), &dataset, Params::default()).0, Params::default().epochs);
+}
+
+#[test]
+fn an_unread_book_is_known_by_its_author() {
+    let mut builder = Builder::new(TimeAxis::None);
+    let by = |id: String, author: &str| models::Book {
+        authors: vec![author.to_owned()],
+        ..models::Book::bare(id.parse().unwrap())
+    };
+    builder.list((0..8).flat_map(|i| [by(format!("ann{i}"), "Ann Author"), by(format!("bob{i}"), "Bob Writer")]));
+    // Readers keep to one author; each has six of the first seven books, and nobody has the eighth.
+    for reader in 0..40 {
+        for book in (0..7).filter(|book| book != &(reader % 7)) {
+            let author = if reader % 2 == 0 { "ann" } else { "bob" };
+            builder.add(&format!("r{reader}").parse().unwrap(), &format!("{author}{book}").parse().unwrap(), 0, 1.0);
+        }
+    }
+    let dataset = builder.finish().0;
+    let scores = |features: bool| {
+        let weak = Params { unobserved_weight: Some(0.01), regularization: 0.1, ..Params::default() };
+        let (artifact, _) = fitted(&dataset, Params { factors: 4, features, ..weak });
+        let row = |id: &str| artifact.catalogue().row(id).unwrap();
+        let scores = artifact.scores(&[row("ann0"), row("ann1")], &mut Scratch::default()).to_vec();
+        ["ann2", "ann7", "bob7"].map(|id| scores[row(id).index()])
+    };
+    let [read, own, other] = scores(true);
+    assert!(own > 0.5 && own < read && other < 0.5 * own, "read {read}, own {own}, other {other}");
+    let [_, own, other] = scores(false);
+    assert_eq!([own.to_bits(), other.to_bits()], [0, 0]);
 }
