@@ -95,8 +95,9 @@ impl Sessions {
             return Err(malformed("sessions.postings", format!("sessions below {n_sessions}"), outside));
         }
         let lists = posting_offsets.windows(2).map(|range| &postings[range[0] as usize..range[1] as usize]);
-        if let Some(pair) = lists.flat_map(|list| list.windows(2)).find(|pair| pair[0] <= pair[1]) {
-            return Err(malformed("sessions.postings", "newest first", format!("{} before {}", pair[0], pair[1])));
+        let rising = |pair: &[u32]| (pair[0] <= pair[1]).then(|| format!("{} before {}", pair[0], pair[1]));
+        if let Some(found) = lists.flat_map(|list| list.windows(2)).find_map(rising) {
+            return Err(malformed("sessions.postings", "newest first", found));
         }
         checks::finite("sessions.weights", &weights)?;
         if let Some(weight) = weights.iter().find(|weight| **weight <= 0.0) {
@@ -129,9 +130,19 @@ impl Sessions {
         self.walk
     }
 
-    /// The arrays as stored: session offsets and books, posting offsets and postings, weights.
-    pub fn parts(&self) -> (&[u32], &[BookRow], &[u32], &[u32], &[f32]) {
-        (&self.offsets, &self.books, &self.posting_offsets, &self.postings, &self.weights)
+    /// The sessions as stored: where each begins, and their books.
+    pub fn sessions(&self) -> (&[u32], &[BookRow]) {
+        (&self.offsets, &self.books)
+    }
+
+    /// The postings as stored: where each book's begin, and the sessions.
+    pub fn postings(&self) -> (&[u32], &[u32]) {
+        (&self.posting_offsets, &self.postings)
+    }
+
+    /// How much a vote for each book counts, shape `(n_books,)`.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
     }
 
     fn books_of(&self, session: u32) -> &[BookRow] {

@@ -5,6 +5,7 @@
 
 mod choose;
 mod search;
+mod window;
 
 use models::{Artifact, Blend, Scorer, blend::Member};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     algorithm::{Algorithm, Progress},
     bootstrap::Comparison,
-    dataset::{Dataset, TimeAxis},
+    dataset::Dataset,
+    ease_sparse,
     error::Error,
-    ials, spectral, split,
+    ials, spectral,
     split::Split,
 };
 
@@ -35,8 +37,12 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        let members = vec![Algorithm::Spectral(spectral::Params::default()), Algorithm::Ials(ials::Params::default())];
-        Self { members, weights: None, validation_share: 0.1 }
+        let members = vec![
+            Algorithm::Spectral(spectral::Params::default()),
+            Algorithm::EaseSparse(ease_sparse::Params::default()),
+            Algorithm::Ials(ials::Params::default()),
+        ];
+        Self { members, weights: None, validation_share: 0.2 }
     }
 }
 
@@ -102,12 +108,9 @@ pub(crate) fn fit(
     progress: &dyn Fn(Progress),
 ) -> Result<Scorer, Error> {
     params.check()?;
-    let weights = match (&params.weights, window(dataset, params.validation_share, seed)) {
-        (Some(weights), _) => weights.clone(),
-        (None, Ok(split)) => choose(&params.members, &split, seed, progress)?.weights,
-        // Too little data to judge anything: no member is preferred.
-        (None, Err(Error::CannotSplit(_))) => vec![1.0; params.members.len()],
-        (None, Err(error)) => return Err(error),
+    let weights = match &params.weights {
+        Some(weights) => weights.clone(),
+        None => chosen(params, dataset, seed, progress)?,
     };
     let total: f64 = weights.iter().sum();
     let mut members = Vec::with_capacity(weights.len());
@@ -123,13 +126,13 @@ pub(crate) fn fit(
     Ok(Scorer::Blend(Blend::new(members)?))
 }
 
-/// The newest part of the data against what went before; where time says nothing, a random part of each reader.
-fn window(dataset: &Dataset, share: f64, seed: u64) -> Result<Split, Error> {
-    let by_time = match dataset.axis() {
-        TimeAxis::None => None,
-        TimeAxis::Clock | TimeAxis::Order => split::global_time(dataset, share).ok(),
-    };
-    by_time.map_or_else(|| split::random_by_reader(dataset, seed, share), Ok)
+fn chosen(params: &Params, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Vec<f64>, Error> {
+    match window::of(dataset, params.validation_share, seed) {
+        Ok(split) => Ok(choose(&params.members, &split, seed, progress)?.weights),
+        // Too little data to judge anything: no member is preferred.
+        Err(Error::CannotSplit(_)) => Ok(vec![1.0; params.members.len()]),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

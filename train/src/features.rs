@@ -39,7 +39,9 @@ impl Features {
             .iter()
             .map(|tokens| {
                 let mut kept = BTreeMap::new();
-                tokens.iter().for_each(|token| *kept.entry(own(token)).or_default() += 1);
+                for token in tokens {
+                    *kept.entry(own(token)).or_default() += 1;
+                }
                 kept
             })
             .collect();

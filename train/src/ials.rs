@@ -8,6 +8,12 @@
 //! Confidences `c` other than 1 (weights, half-lives) shape the book vectors only: a fold-in at request time counts each
 //! book of the history once, so fold-in equals training exactly when all confidences are 1.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a kernel is compiled for the vectors of its caller only where it is inlined"
+)]
+#![expect(clippy::needless_range_loop, reason = "kernels count lanes and columns of several arrays at once")]
+
 mod gram;
 mod kernel;
 mod lanes;

@@ -5,10 +5,7 @@
 use models::{BookRow, Scorer, Sessions, sessions::Walk};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    dataset::{Dataset, TimeAxis},
-    error::Error,
-};
+use crate::{dataset::Dataset, error::Error};
 
 /// Settings of VMIS-kNN.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,13 +30,9 @@ impl Default for Params {
 /// Share of sessions, by length, that are long enough to be left out of the index: robots and shared screens.
 const LONGEST_SHARE: f64 = 0.005;
 
-/// Indexes the sessions of `dataset`, in the order of their newest clicks; needs a time axis.
+/// Indexes the sessions of `dataset` in the order of their newest clicks; without time, in the order of their ids.
 pub(crate) fn fit(params: &Params, dataset: &Dataset) -> Result<Scorer, Error> {
     params.check()?;
-    if dataset.axis() == TimeAxis::None {
-        let expected = "interactions with a time";
-        return Err(Error::Setting { field: "vmis_knn", expected, found: "none".into() });
-    }
     let sessions = in_time(dataset);
     let n_books = dataset.catalogue().len();
     let (mut offsets, mut books) = (vec![0_u32], Vec::new());
@@ -99,4 +92,48 @@ fn in_time(dataset: &Dataset) -> Vec<Vec<BookRow>> {
     let mut order: Vec<usize> = (0..n_sessions).filter(|session| clicks[*session] <= longest).collect();
     order.sort_unstable_by_key(|session| (newest[*session], *session));
     order.into_iter().map(|session| histories[session].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{TimeAxis, tests::toy};
+
+    fn index(params: &Params, text: &str) -> Sessions {
+        match fit(params, &toy(TimeAxis::Order, text)).unwrap() {
+            Scorer::Sessions(sessions) => sessions,
+            other => panic!("{}", other.family()),
+        }
+    }
+
+    #[test]
+    fn rare_books_count_more_and_each_book_knows_its_newest_sessions() {
+        let sessions = index(&Params { sample: 2, ..Params::default() }, "s1: A B | s2: B C | s3: A B D");
+        let ((offsets, _), (posting_offsets, postings)) = (sessions.sessions(), sessions.postings());
+        let weights = sessions.weights();
+        assert_eq!((offsets, posting_offsets), (&[0, 2, 4, 7][..], &[0, 2, 4, 5, 6][..]));
+        // B is in all three sessions; only the newest two are kept, and its rarity still counts three.
+        assert_eq!(postings[2..4].to_vec(), [2, 1]);
+        let want = [3.5_f32, 7.0 / 3.0, 7.0, 7.0].map(f32::ln);
+        assert!(weights.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-6), "{weights:?}");
+        let flat = index(&Params { rarity: false, ..Params::default() }, "s1: A B | s2: B C");
+        assert_eq!(flat.weights(), [1.0; 3]);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let refused = |params: Params| fit(&params, &toy(TimeAxis::Order, "s: A B")).unwrap_err().to_string();
+        assert!(refused(Params { clicks: 10, ..Params::default() }).contains("clicks"));
+        assert!(refused(Params { sample: 0, ..Params::default() }).contains("sample"));
+        assert!(refused(Params { neighbours: 0, ..Params::default() }).contains("neighbours"));
+    }
+
+    #[test]
+    fn the_longest_sessions_leave_the_index() {
+        // Of 200 sessions the one of ten clicks is beyond the 99.5th percentile.
+        let long: Vec<String> = (0..10).map(|n| format!("L{n}")).collect();
+        let short: Vec<String> = (0..199).map(|n| format!("s{n:03}: A B")).collect();
+        let text = format!("robot: {} | {}", long.join(" "), short.join(" | "));
+        assert_eq!(index(&Params::default(), &text).n_sessions(), 199);
+    }
 }

@@ -65,12 +65,12 @@ impl<'a> Parts<'a> {
                 self.matrix("spectral.targets", spectral.targets());
             }
             Scorer::Sessions(sessions) => {
-                let (offsets, books, posting_offsets, postings, weights) = sessions.parts();
+                let ((offsets, books), (posting_offsets, postings)) = (sessions.sessions(), sessions.postings());
                 self.array("sessions.offsets", offsets);
                 self.array("sessions.books", books);
                 self.array("sessions.posting_offsets", posting_offsets);
                 self.array("sessions.postings", postings);
-                self.array("sessions.weights", weights);
+                self.array("sessions.weights", sessions.weights());
                 head.walk = Some(sessions.walk());
             }
             Scorer::Blend(blend) => {

@@ -108,7 +108,7 @@ impl Panels {
                         store::<S, N>(&mut line, sums[q]);
                         inverse[q] = (1.0 + line[4 * four + q]).sqrt().recip();
                         let scale = simd.splat_f32s(inverse[q]);
-                        (0..N).for_each(|n| sums[q][n] = simd.mul_f32s(sums[q][n], scale));
+                        scale_all::<S, N>(simd, &mut sums[q], scale);
                         store::<S, N>(&mut line, sums[q]);
                         triangle[q].copy_from_slice(&line[4 * four..4 * four + 4]);
                     }
@@ -117,7 +117,7 @@ impl Panels {
                     for q in 0..4 {
                         reduce(simd, &mut sums, &triangle, q);
                         let scale = simd.splat_f32s(inverse[q]);
-                        (0..N).for_each(|n| sums[q][n] = simd.mul_f32s(sums[q][n], scale));
+                        scale_all::<S, N>(simd, &mut sums[q], scale);
                     }
                 }
                 for (line, sums) in factor[panel * height + first..][..4].iter_mut().zip(sums) {
@@ -139,7 +139,9 @@ impl Panels {
             let solved = b[own][c] * self.inverse[i];
             b[own][c] = solved;
             let line = &factor[own * height + i];
-            (c + 1..WIDE).for_each(|c| b[own][c] -= line[c] * solved);
+            for c in c + 1..WIDE {
+                b[own][c] -= line[c] * solved;
+            }
             for (panel, b) in b.iter_mut().enumerate().skip(own + 1) {
                 b.iter_mut().zip(&factor[panel * height + i]).for_each(|(b, value)| *b -= value * solved);
             }
@@ -149,10 +151,14 @@ impl Panels {
             let mut sums = [0.0_f32; WIDE];
             for (panel, b) in b.iter().enumerate().skip(own + 1) {
                 let line = &factor[panel * height + i];
-                (0..WIDE).for_each(|c| sums[c] += line[c] * b[c]);
+                for c in 0..WIDE {
+                    sums[c] += line[c] * b[c];
+                }
             }
             let line = &factor[own * height + i];
-            (c + 1..WIDE).for_each(|c| sums[c] += line[c] * b[own][c]);
+            for c in c + 1..WIDE {
+                sums[c] += line[c] * b[own][c];
+            }
             b[own][c] = (b[own][c] - sum(&sums)) * self.inverse[i];
         }
     }
@@ -166,6 +172,13 @@ fn reduce<S: Simd, const N: usize>(simd: S, sums: &mut [[S::f32s; N]; 4], triang
         for n in 0..N {
             sums[q][n] = simd.negate_mul_add_e_f32s(factor, sums[p][n], sums[q][n]);
         }
+    }
+}
+
+#[inline(always)]
+fn scale_all<S: Simd, const N: usize>(simd: S, values: &mut [S::f32s; N], scale: S::f32s) {
+    for value in values {
+        *value = simd.mul_f32s(*value, scale);
     }
 }
 

@@ -74,7 +74,8 @@ fn one_step_damps_the_top_direction_most_but_one_that_is_long() {
 /// 60 readers of about 8 of 40 books.
 fn shelves() -> String {
     let shelf = |reader: u32| {
-        let held = (0..40_u32).filter(|book| ((reader * 64 + book).wrapping_mul(2_654_435_761) >> 24) % 5 == 0);
+        let held =
+            (0..40_u32).filter(|book| ((reader * 64 + book).wrapping_mul(2_654_435_761) >> 24).is_multiple_of(5));
         format!("r{reader}: {}", held.map(|book| format!("b{book}")).collect::<Vec<_>>().join(" "))
     };
     (0..60).map(shelf).collect::<Vec<_>>().join(" | ")
