@@ -14,6 +14,10 @@
 )]
 #![expect(clippy::needless_range_loop, reason = "kernels count lanes and columns of several arrays at once")]
 
+<<<<<<< HEAD
+=======
+mod gradients;
+>>>>>>> e5f240c (train: long rows by conjugate gradients, exactly where they do not finish (unfinished))
 mod gram;
 mod kernel;
 mod lanes;

@@ -126,16 +126,7 @@ pub(super) fn side_by_side(from: &[Scaled<'_>], to: &mut [f32]) {
     if lanes.is_multiple_of(8) {
         for (eight, rows) in from.as_chunks::<8>().0.iter().enumerate() {
             for k in 0..n_blocks {
-                let block = transposed([
-                    rows[0].eight(k),
-                    rows[1].eight(k),
-                    rows[2].eight(k),
-                    rows[3].eight(k),
-                    rows[4].eight(k),
-                    rows[5].eight(k),
-                    rows[6].eight(k),
-                    rows[7].eight(k),
-                ]);
+                let block = transposed(rows, k);
                 let to = &mut to[8 * k * lanes..8 * (k + 1) * lanes];
                 for step in 0..8 {
                     to[step * lanes + 8 * eight..][..8].copy_from_slice(&block[step]);
@@ -155,14 +146,14 @@ pub(super) fn side_by_side(from: &[Scaled<'_>], to: &mut [f32]) {
 
 /// A block of eight by eight, turned over. Spelt out, because compilers take the loop apart number by number.
 #[inline(always)]
-fn transposed(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+fn transposed(rows: &[Scaled<'_>; 8], block: usize) -> [[f32; 8]; 8] {
     #[cfg(target_arch = "x86_64")]
     if let Some(avx) = pulp::core_arch::x86::Avx::try_new() {
-        return transposed_by_shuffles(avx, rows);
+        return transposed_by_shuffles(avx, rows, block);
     }
     let mut columns = [[0.0; 8]; 8];
     for (r, row) in rows.iter().enumerate() {
-        row.iter().enumerate().for_each(|(c, value)| columns[c][r] = *value);
+        row.eight(block).iter().enumerate().for_each(|(c, value)| columns[c][r] = *value);
     }
     columns
 }
@@ -170,8 +161,13 @@ fn transposed(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
 /// Pairs, then fours, then halves change places: three rounds of eight shuffles.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn transposed_by_shuffles(avx: pulp::core_arch::x86::Avx, rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
-    let row = |r: usize| pulp::cast::<[f32; 8], std::arch::x86_64::__m256>(rows[r]);
+fn transposed_by_shuffles(avx: pulp::core_arch::x86::Avx, rows: &[Scaled<'_>; 8], block: usize) -> [[f32; 8]; 8] {
+    let vector = |eight: [f32; 8]| pulp::cast::<[f32; 8], std::arch::x86_64::__m256>(eight);
+    let row = |r: usize| {
+        let Scaled { values, factors, root } = rows[r];
+        let factors = avx._mm256_mul_ps(vector(factors.as_chunks().0[block]), vector([root; 8]));
+        avx._mm256_mul_ps(vector(values.as_chunks().0[block]), factors)
+    };
     let (r0, r1, r2, r3, r4, r5, r6, r7) = (row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7));
     let (a0, a1) = (avx._mm256_unpacklo_ps(r0, r1), avx._mm256_unpackhi_ps(r0, r1));
     let (a2, a3) = (avx._mm256_unpacklo_ps(r2, r3), avx._mm256_unpackhi_ps(r2, r3));

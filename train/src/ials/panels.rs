@@ -1,4 +1,4 @@
-//! Larger systems, one row at a time: `I + T'T` and its Cholesky factor from panels of 16 columns.
+//! Systems that conjugate gradients cannot finish, one row at a time: `I + T'T` and its Cholesky factor from panels of 16 columns.
 //!
 //! A panel is stored line by line, 16 numbers each, so that both sides of a product are read in storage order whatever
 //! the size. As in `lanes`, a block of four rows by 16 columns is summed, reduced by the rows already factored, factored
@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use super::{
-    kernel::{Buffer, Line, Scaled, WIDE, add_products, side_by_side, store},
+    kernel::{Buffer, Line, Scaled, WIDE, add_products, load, side_by_side, store},
     row::Row,
 };
 
@@ -82,7 +82,7 @@ impl Panels {
         (&self.weights, value - gain)
     }
 
-    /// The upper factor of `I + T'T` of `side` columns, whose panels have `lines` lines each.
+    /// The upper factor of `I + T'T` of `side` columns, whose panels have `lines` lines each, 16 rows at a time.
     #[inline(always)]
     fn factorise<S: Simd, const N: usize>(&mut self, simd: S, side: usize, lines: usize) {
         let n_panels = side.div_ceil(WIDE);
@@ -91,37 +91,39 @@ impl Panels {
         let factor = self.factor.lines(n_panels * height);
         self.inverse.clear();
         self.inverse.resize(height, 1.0);
-        for first in (0..side).step_by(4) {
-            let (own, four) = (first / WIDE, first % WIDE / 4);
-            let mut triangle = [[0.0_f32; 4]; 4];
-            let mut inverse = [0.0_f32; 4];
+        for own in 0..n_panels {
+            let top = own * WIDE;
+            let fours = (side - top).div_ceil(4).min(4);
+            // All of `T'T` less the rows above these sixteen, while the two panels are at hand.
             for panel in own..n_panels {
-                let zero = [[simd.splat_f32s(0.0); N]; 4];
-                let of_tile = |panel: usize| &tile[panel * lines..][..lines];
-                let of_factor = |panel: usize| &factor[panel * height..][..first];
-                let sums = add_products::<S, N, false>(simd, zero, of_tile(own), four, of_tile(panel));
-                let mut sums = add_products::<S, N, true>(simd, sums, of_factor(own), four, of_factor(panel));
-                if panel == own {
-                    for q in 0..4 {
-                        reduce(simd, &mut sums, &triangle, q);
-                        let mut line = [0.0; WIDE];
-                        store::<S, N>(&mut line, sums[q]);
-                        inverse[q] = (1.0 + line[4 * four + q]).sqrt().recip();
-                        let scale = simd.splat_f32s(inverse[q]);
-                        scale_all::<S, N>(simd, &mut sums[q], scale);
-                        store::<S, N>(&mut line, sums[q]);
-                        triangle[q].copy_from_slice(&line[4 * four..4 * four + 4]);
-                    }
-                    self.inverse[first..first + 4].copy_from_slice(&inverse);
-                } else {
-                    for q in 0..4 {
-                        reduce(simd, &mut sums, &triangle, q);
-                        let scale = simd.splat_f32s(inverse[q]);
-                        scale_all::<S, N>(simd, &mut sums[q], scale);
-                    }
+                for four in 0..fours {
+                    let zero = [[simd.splat_f32s(0.0); N]; 4];
+                    let of_tile = |panel: usize| &tile[panel * lines..][..lines];
+                    let of_factor = |panel: usize| &factor[panel * height..][..top];
+                    let sums = add_products::<S, N, false>(simd, zero, of_tile(own), four, of_tile(panel));
+                    let sums = add_products::<S, N, true>(simd, sums, of_factor(own), four, of_factor(panel));
+                    put::<S, N>(&mut factor[panel * height + top + 4 * four..], sums);
                 }
-                for (line, sums) in factor[panel * height + first..][..4].iter_mut().zip(sums) {
-                    store::<S, N>(line, sums);
+            }
+            // Then each four rows less those before them among the sixteen; the diagonal's panel comes first.
+            let mut triangles = [[[0.0_f32; 4]; 4]; 4];
+            for panel in own..n_panels {
+                for four in 0..fours {
+                    let first = top + 4 * four;
+                    let of_factor = |panel: usize| &factor[panel * height + top..panel * height + first];
+                    let raw = get::<S, N>(&factor[panel * height + first..]);
+                    let mut sums = add_products::<S, N, true>(simd, raw, of_factor(own), four, of_factor(panel));
+                    for q in 0..4 {
+                        reduce(simd, &mut sums, &triangles[four], q);
+                        if panel == own {
+                            self.inverse[first + q] = (1.0 + at::<S, N>(sums[q])[4 * four + q]).sqrt().recip();
+                        }
+                        scale::<S, N>(simd, &mut sums[q], self.inverse[first + q]);
+                        if panel == own {
+                            triangles[four][q].copy_from_slice(&at::<S, N>(sums[q])[4 * four..4 * four + 4]);
+                        }
+                    }
+                    put::<S, N>(&mut factor[panel * height + first..], sums);
                 }
             }
         }
@@ -176,9 +178,32 @@ fn reduce<S: Simd, const N: usize>(simd: S, sums: &mut [[S::f32s; N]; 4], triang
 }
 
 #[inline(always)]
-fn scale_all<S: Simd, const N: usize>(simd: S, values: &mut [S::f32s; N], scale: S::f32s) {
+fn scale<S: Simd, const N: usize>(simd: S, values: &mut [S::f32s; N], factor: f32) {
+    let factor = simd.splat_f32s(factor);
     for value in values {
-        *value = simd.mul_f32s(*value, scale);
+        *value = simd.mul_f32s(*value, factor);
+    }
+}
+
+/// The numbers in vectors.
+#[inline(always)]
+fn at<S: Simd, const N: usize>(vectors: [S::f32s; N]) -> Line {
+    let mut line = [0.0; WIDE];
+    store::<S, N>(&mut line, vectors);
+    line
+}
+
+/// The first four lines.
+#[inline(always)]
+fn get<S: Simd, const N: usize>(lines: &[Line]) -> [[S::f32s; N]; 4] {
+    [load::<S, N>(&lines[0]), load::<S, N>(&lines[1]), load::<S, N>(&lines[2]), load::<S, N>(&lines[3])]
+}
+
+/// The other way round.
+#[inline(always)]
+fn put<S: Simd, const N: usize>(lines: &mut [Line], sums: [[S::f32s; N]; 4]) {
+    for (line, sums) in lines.iter_mut().zip(sums) {
+        store::<S, N>(line, sums);
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! With `D = diag(a0 e + r)`, confidences `C`, the row's vectors `Z_S` and a prior vector `p` (zero unless given), put
 //! `x0 = r D^-1 p`, the answer without any pair, `t = 1 - Z_S x0` and `H = C^1/2 Z_S D^-1/2`, shape `(s, d)`. Then
-//! - for `s < d` the dual: `(I + H H') w = C^1/2 t`, `x = x0 + D^-1/2 H' w`, a system of side `s`;
-//! - otherwise the primal: `(I + H' H) v = H' C^1/2 t`, `x = x0 + D^-1/2 v`, a system of side `d`.
+//! - the dual is `(I + H H') w = C^1/2 t`, `x = x0 + D^-1/2 H' w`, a system of side `s`;
+//! - the primal is `(I + H' H) v = H' C^1/2 t`, `x = x0 + D^-1/2 v`, a system of side `d`.
 //!
 //! Both are equal by the push-through identity, and their condition is bounded by how much the evidence exceeds the
-//! prior, whatever the scale of the factors, which is what makes `f32` enough. The value of a row's part of the
-//! objective at its minimum is `t' C^1/2 w` plus what the prior alone costs, so the loss falls out of the solve.
+//! prior, whatever the scale of the factors, which is what makes `f32` enough. Rows with few pairs are solved by the dual,
+//! many at once (`lanes`); the others by conjugate gradients on the primal (`gradients`), and where those do not get to
+//! the bottom, by whichever of the two is smaller (`panels`). The value of a row's part of the objective at its minimum
+//! is `t' C^1/2 w` plus what the prior alone costs, so the loss falls out of the solve.
 
 use ndarray::Array2;
 use pulp::{Arch, Simd, WithSimd};
@@ -15,6 +17,7 @@ use rayon::prelude::*;
 
 use super::{
     Side,
+    gradients::Gradients,
     kernel::WIDE,
     lanes::Lanes,
     panels::{Panels, sum},
@@ -75,6 +78,7 @@ impl HalfEpoch<'_> {
 #[derive(Debug)]
 struct Scratch {
     lanes: Lanes,
+    gradients: Gradients,
     panels: Panels,
     /// `D^-1/2` of each row of a unit, shape `(16, width)`.
     shrink: Vec<f32>,
@@ -91,6 +95,7 @@ impl Scratch {
     fn new(width: usize) -> Self {
         Self {
             lanes: Lanes::default(),
+            gradients: Gradients::default(),
             panels: Panels::default(),
             shrink: vec![0.0; UNIT * width],
             targets: Vec::new(),
@@ -129,7 +134,7 @@ impl Unit<'_, '_> {
     fn solve<S: Simd, const N: usize>(mut self, simd: S) {
         self.prepare();
         let Self { of, first, x, parts, scratch } = self;
-        let Scratch { lanes: together, panels, shrink, targets, weights, answer, zeros } = scratch;
+        let Scratch { lanes: together, gradients, panels, shrink, targets, weights, answer, zeros } = scratch;
         let (width, lanes) = (of.fixed.width(), WIDE / N);
         let vectors = of.fixed.vectors.as_slice().expect("vectors are in standard layout");
         let mut rows = [Row { columns: &[], confidences: &[], targets: &[], shrink, vectors }; UNIT];
@@ -153,6 +158,10 @@ impl Unit<'_, '_> {
                 if is_small {
                     part[0] += together.answer(lane, lanes, row, weights);
                     row.combine::<S, N>(simd, weights, answer);
+                } else if let Some((solution, value)) = gradients.solve::<S, N>(simd, row) {
+                    part[0] += value;
+                    let each = solution.as_flattened().iter().zip(row.shrink);
+                    answer.iter_mut().zip(each).for_each(|(x, (v, shrink))| *x = v * shrink);
                 } else if row.len() < width {
                     let (weights, value) = panels.dual::<S, N>(simd, row, width, zeros);
                     part[0] += value;
@@ -217,7 +226,7 @@ fn prior_value(of: HalfEpoch<'_>, ridge: f64, prior: &[f32]) -> f64 {
 
 /// Up to how many pairs rows are solved side by side: their tile should stay within the second-level cache.
 fn together_up_to(width: usize) -> usize {
-    (16_384 / width).clamp(16, 64)
+    (16_384 / width).clamp(16, 48)
 }
 
 /// Inner product of vectors of whole lines, in sixteen lanes with a fixed order of additions.
