@@ -14,10 +14,7 @@
 )]
 #![expect(clippy::needless_range_loop, reason = "kernels count lanes and columns of several arrays at once")]
 
-<<<<<<< HEAD
-=======
 mod gradients;
->>>>>>> e5f240c (train: long rows by conjugate gradients, exactly where they do not finish (unfinished))
 mod gram;
 mod kernel;
 mod lanes;
