@@ -202,6 +202,7 @@ fn publish(url: &str, artifact: &Artifact) -> usize {
         created_at: Timestamp::UNIX_EPOCH,
         algorithm: "ials".into(),
         params: serde_json::json!({}),
+        tuning: None,
         seed: 0,
         data,
         metrics: std::collections::BTreeMap::new(),

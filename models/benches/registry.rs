@@ -82,6 +82,7 @@ fn draft(seed: u64) -> Draft {
         created_at: Timestamp::UNIX_EPOCH,
         algorithm: "popularity".into(),
         params: json!({}),
+        tuning: None,
         seed,
         data,
         metrics: std::collections::BTreeMap::new(),

@@ -32,6 +32,9 @@ pub struct Manifest {
     pub algorithm: String,
     /// Its parameters.
     pub params: serde_json::Value,
+    /// The search that the parameters were found by, if by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<serde_json::Value>,
     /// Seed of everything random.
     pub seed: u64,
     /// What it was trained on.

@@ -53,7 +53,7 @@ pub struct Retry {
 
 /// The text names no step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown step {found:?}: expected snapshot, fit, evaluate, refit, register or stage")]
+#[error("unknown step {found:?}: expected snapshot, fit, evaluate, refit or register")]
 pub struct UnknownStep {
     /// As given.
     pub found: String,

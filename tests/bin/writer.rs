@@ -171,6 +171,7 @@ fn draft(name: ModelName, key: &str) -> Draft {
         created_at: Timestamp::UNIX_EPOCH,
         algorithm: "none".into(),
         params: serde_json::json!({}),
+        tuning: None,
         seed: 0,
         data,
         metrics: BTreeMap::new(),

@@ -29,6 +29,7 @@ pub mod rp3beta;
 pub mod snapshot;
 pub mod spectral;
 pub mod split;
+pub mod tune;
 pub mod vmis_knn;
 
 mod algorithm;
@@ -42,5 +43,5 @@ pub use dataset::{Builder, Dataset, Interaction, TimeAxis};
 pub use error::{Error, Kind};
 pub use evaluate::{Evaluation, Summary, evaluate, evaluate_at};
 pub use gate::{Contest, Decision, decide};
-pub use plan::{Candidate, Recipe, Stage, choose, fit_all, line_up};
+pub use plan::{Candidate, Recipe, Stage, choose, line_up};
 pub use split::{Case, Segment, Split};

@@ -1,15 +1,15 @@
 //! The nightly line-up: which recipes are tried, and which of them wins.
 
-use models::Artifact;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     algorithm::{Algorithm, Progress},
+    blend,
     dataset::TimeAxis,
-    error::Error,
-    evaluate::{Evaluation, evaluate},
-    ials, item_knn, popularity, rp3beta,
-    split::Split,
+    ease_sparse,
+    evaluate::Evaluation,
+    ials, item_knn, popularity,
+    tune::Search,
 };
 
 /// Half-lives of the variants that forget, with the ending of their names: the usual one, and one for a world that has
@@ -23,18 +23,37 @@ pub struct Recipe {
     pub name: String,
     /// What is fitted.
     pub algorithm: Algorithm,
+    /// Where its settings come from, if from a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
 }
 
 impl Recipe {
     /// A recipe under a name.
     pub fn new(name: impl Into<String>, algorithm: Algorithm) -> Self {
-        Self { name: name.into(), algorithm }
+        Self { name: name.into(), algorithm, tuning: None }
     }
+}
+
+/// The search that a recipe's settings were found by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tuning {
+    /// How they were looked for.
+    pub search: Search,
+    /// Digest of the data's rows.
+    pub data_sha256: String,
+    /// Readers of the last round.
+    pub readers: usize,
+    /// Their NDCG there, on data cut from the past.
+    pub ndcg: Option<f64>,
+    /// Its standard error.
+    pub se: Option<f64>,
 }
 
 /// The recipes of an ordinary night, simplest first; `popularity`, the rival of the gate, is always the first.
 ///
-/// With a clock, each takes part in two more variants, which forget with half-lives of 14 and of 3 days.
+/// With a clock, each of the simple ones takes part in two more variants, which forget with half-lives of 14 and of 3
+/// days. The blend comes last: it takes the shares of its members from the newest part of the past.
 pub fn line_up(axis: TimeAxis) -> Vec<Recipe> {
     type With = fn(Option<f64>) -> Algorithm;
     let forgetting: &[_] = if axis == TimeAxis::Clock { &FORGETTING } else { &[] };
@@ -43,7 +62,9 @@ pub fn line_up(axis: TimeAxis) -> Vec<Recipe> {
     let families: [(&str, With); 4] = [
         ("popularity", |half_life_days| Algorithm::Popularity(popularity::Params { half_life_days })),
         ("item-knn", |half_life_days| Algorithm::ItemKnn(item_knn::Params { half_life_days, ..Default::default() })),
-        ("rp3beta", |half_life_days| Algorithm::Rp3Beta(rp3beta::Params { half_life_days, ..Default::default() })),
+        ("ease-sparse", |half_life_days| {
+            Algorithm::EaseSparse(ease_sparse::Params { half_life_days, ..Default::default() })
+        }),
         ("ials", |half_life_days| Algorithm::Ials(ials::Params { factors: 64, half_life_days, ..Default::default() })),
     ];
     let mut recipes = Vec::new();
@@ -53,16 +74,15 @@ pub fn line_up(axis: TimeAxis) -> Vec<Recipe> {
             recipes.push(Recipe::new(name, with(half_life_days)));
         }
     }
+    recipes.push(Recipe::new("blend", Algorithm::Blend(blend::Params::default())));
     recipes
 }
 
-/// A fitted recipe and what it is worth.
+/// A recipe fitted to the past of a split, and what it is worth.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// What was fitted.
     pub recipe: Recipe,
-    /// The model, learned from the split's past only.
-    pub artifact: Artifact,
     /// Its worth on the split's future.
     pub evaluation: Evaluation,
 }
@@ -80,26 +100,6 @@ pub enum Stage<'a> {
     Evaluated(&'a Evaluation),
 }
 
-/// Fits every recipe to the past and judges it on the future, with lists of `at` books.
-pub fn fit_all(
-    recipes: &[Recipe],
-    split: &Split,
-    at: usize,
-    seed: u64,
-    progress: &dyn Fn(&Recipe, Stage<'_>),
-) -> Result<Vec<Candidate>, Error> {
-    let mut candidates = Vec::with_capacity(recipes.len());
-    for recipe in recipes {
-        progress(recipe, Stage::Started);
-        let artifact = recipe.algorithm.fit(&split.train, seed, &|pass| progress(recipe, Stage::Fitting(pass)))?;
-        progress(recipe, Stage::Fitted);
-        let evaluation = evaluate(&artifact, split, at);
-        progress(recipe, Stage::Evaluated(&evaluation));
-        candidates.push(Candidate { recipe: recipe.clone(), artifact, evaluation });
-    }
-    Ok(candidates)
-}
-
 /// The candidate with the highest NDCG; of equals the simpler, then the earlier. `None` when none was measured.
 pub fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
     let measured = candidates.iter().filter(|c| c.evaluation.ndcg().is_some_and(f64::is_finite));
@@ -114,15 +114,15 @@ pub fn choose(candidates: &[Candidate]) -> Option<&Candidate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{dataset::tests::toy, split};
+    use crate::{dataset::tests::toy, evaluate::evaluate, split};
 
     #[test]
     fn recent_variants_need_a_clock() {
         let names = |axis| line_up(axis).into_iter().map(|recipe| recipe.name).collect::<Vec<_>>().join(" ");
-        assert_eq!(names(TimeAxis::None), "popularity item-knn rp3beta ials");
+        assert_eq!(names(TimeAxis::None), "popularity item-knn ease-sparse ials blend");
         assert_eq!(
             names(TimeAxis::Clock),
-            "popularity popularity-recent popularity-fresh item-knn item-knn-recent item-knn-fresh rp3beta rp3beta-recent rp3beta-fresh ials ials-recent ials-fresh"
+            "popularity popularity-recent popularity-fresh item-knn item-knn-recent item-knn-fresh ease-sparse ease-sparse-recent ease-sparse-fresh ials ials-recent ials-fresh blend"
         );
     }
 
@@ -130,16 +130,11 @@ mod tests {
     fn of_equally_good_models_the_simpler_is_chosen() {
         // One book to foresee and two books in all: every model finds it.
         let split = split::given(&toy(TimeAxis::None, "ann: a b | bob: a"), &toy(TimeAxis::None, "bob: b")).unwrap();
-        let mut recipes = line_up(TimeAxis::None);
-        recipes.reverse();
-        let seen = std::cell::RefCell::new(Vec::new());
-        let note = |recipe: &Recipe, stage: Stage<'_>| {
-            if matches!(stage, Stage::Evaluated(_)) {
-                seen.borrow_mut().push(recipe.name.clone());
-            }
+        let judged = |recipe: Recipe| {
+            let artifact = recipe.algorithm.fit(&split.train, 1, &|_| ()).unwrap();
+            Candidate { recipe, evaluation: evaluate(&artifact, &split, 1) }
         };
-        let candidates = fit_all(&recipes, &split, 1, 1, &note).unwrap();
-        assert_eq!(*seen.borrow(), ["ials", "rp3beta", "item-knn", "popularity"]);
+        let candidates: Vec<Candidate> = line_up(TimeAxis::None).into_iter().rev().map(judged).collect();
         assert!(candidates.iter().all(|candidate| candidate.evaluation.ndcg() == Some(1.0)));
         assert_eq!(choose(&candidates).unwrap().recipe.name, "popularity");
         assert!(choose(&[]).is_none());

@@ -47,6 +47,7 @@ pub fn draft(title: &str) -> Draft {
         created_at: Timestamp::UNIX_EPOCH,
         algorithm: "popularity".into(),
         params: serde_json::json!({}),
+        tuning: None,
         seed: 7,
         data,
         metrics: std::collections::BTreeMap::new(),

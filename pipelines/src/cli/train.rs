@@ -1,15 +1,19 @@
 //! `bookloop train`: one nightly run, or one step of it.
 
+use std::path::PathBuf;
+
 use ::models::{
     Registry,
     manifest::{Trigger, TriggerKind},
 };
+use ::train::{Recipe, TimeAxis, line_up};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Place, Shared, keys, print};
 use crate::{
+    exit,
     night::{Judged, Night, SnapshotFacts, object},
     progress::Progress,
     step::Step,
@@ -33,6 +37,10 @@ pub(super) struct Arguments {
     items: Option<String>,
     #[command(flatten)]
     reading: Reading,
+    /// File with a recipe that `bookloop evaluate --tune --recipe-out` wrote, tried besides the usual ones; may be given
+    /// several times.
+    #[arg(long = "recipe", env = "BOOKLOOP_RECIPE", value_delimiter = ',', value_name = "FILE")]
+    recipes: Vec<PathBuf>,
     /// Share of the newest interactions that judge a first model.
     #[arg(long, env = "BOOKLOOP_TEST_SHARE", default_value_t = 0.2)]
     test_share: f64,
@@ -64,6 +72,7 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   bookloop train --interactions sales.csv.gz --items books.csv.gz --store file:///var/lib/bookloop --tenant acme-books
+  bookloop train --interactions sales.csv.gz --recipe ials-tuned.json --store file:///var/lib/bookloop
   bookloop train --interactions clicks/ --store file:///var/lib/bookloop --run nightly-2026-03-01 --step snapshot";
 
 /// How rows are judged when they are read.
@@ -114,6 +123,7 @@ impl Arguments {
             items: self.items,
             min_rating: self.reading.least_rating(),
             max_bad_share: self.reading.max_bad_share,
+            recipes: recipes(&self.recipes)?,
             test_share: self.test_share,
             at: self.at as usize,
             min_eval_score: self.min_eval_score,
@@ -135,6 +145,26 @@ impl Arguments {
         }
         outcome
     }
+}
+
+/// The recipes in files, whose names must be their own.
+fn recipes(paths: &[PathBuf]) -> anyhow::Result<Vec<Recipe>> {
+    let mut recipes: Vec<Recipe> = Vec::new();
+    for path in paths {
+        let bad = |message: String| exit::coded(exit::BAD_INPUT, format!("{}: {message}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        let recipe: Recipe = serde_json::from_str(&text).map_err(|error| bad(format!("expected a recipe: {error}")))?;
+        let plain = recipe.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if recipe.name.is_empty() || !plain {
+            return Err(bad(format!("name: expected a-z, 0-9 and -, found {:?}", recipe.name)));
+        }
+        let usual = line_up(TimeAxis::Clock);
+        if usual.iter().chain(&recipes).any(|other| other.name == recipe.name) {
+            return Err(bad(format!("name: {:?} is another recipe's", recipe.name)));
+        }
+        recipes.push(recipe);
+    }
+    Ok(recipes)
 }
 
 async fn report(night: &Night, judged: &Judged, shared: &Shared) -> anyhow::Result<()> {

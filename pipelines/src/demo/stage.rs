@@ -98,6 +98,7 @@ impl Stage {
             items: Some(items.clone()),
             min_rating: None,
             max_bad_share: 0.01,
+            recipes: Vec::new(),
             test_share: 0.2,
             at: 10,
             min_eval_score: 0.0,

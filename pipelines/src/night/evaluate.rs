@@ -1,6 +1,6 @@
 //! Step 3: judge the candidates, choose one, and let the gate decide.
 
-use models::{Alias, Registry, Version, format};
+use models::{Registry, Version};
 use serde::{Deserialize, Serialize};
 use train::{Candidate, Contest, Decision, Evaluation, Recipe, Stage, choose, decide, evaluate};
 
@@ -59,13 +59,10 @@ impl Night {
         let split = heavy(|| cut.apply(&dataset, self.seed))?;
         let mut candidates = Vec::new();
         for (recipe, _) in &recipes {
-            let bytes = self.read(&object::candidate(&recipe.name)).await?;
-            let artifact = heavy(|| format::decode(&bytes)).map_err(|error| {
-                exit::coded(exit::INTEGRITY, format!("run {}: candidate {}: {error}", self.run, recipe.name))
-            })?;
+            let artifact = self.candidate(recipe).await?;
             let evaluation = heavy(|| evaluate(&artifact, &split, self.at));
             listener(Note::Recipe(recipe, Stage::Evaluated(&evaluation)));
-            candidates.push(Candidate { recipe: recipe.clone(), artifact, evaluation });
+            candidates.push(Candidate { recipe: recipe.clone(), evaluation });
         }
         let chosen = choose(&candidates)
             .ok_or_else(|| exit::coded(exit::GATE, "gate not met: no candidate could be measured"))?;
@@ -115,9 +112,7 @@ impl Night {
         split: &train::Split,
         registry: &Registry,
     ) -> anyhow::Result<Option<(Version, Evaluation)>> {
-        let state = registry.refresh().await?;
-        let production =
-            state.models.get(&self.model).and_then(|model| model.aliases.get(&Alias::production()).copied());
+        let production = self.production(registry).await?;
         let (Some(version), Cut::Time { incumbent_blind: true, .. }) = (production, cut) else {
             return Ok(None);
         };

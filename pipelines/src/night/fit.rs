@@ -1,11 +1,12 @@
 //! Steps 2 and 4: fit the line-up to the past; later, the winner to everything.
 
 use jiff::Timestamp;
-use models::{Alias, Registry, format};
+use models::{Alias, Artifact, Registry, Version, digest, format};
 use serde::{Deserialize, Serialize};
 use train::{Dataset, Recipe, Split, Stage, TimeAxis, line_up, split};
 
-use super::{Judged, Listener, Night, Note, heavy, object};
+use super::{Judged, Listener, Night, Note, SnapshotFacts, heavy, object};
+use crate::exit;
 
 /// Fewer cases than this in the data that the model in use has not seen are too few to judge by.
 const MIN_CASES: usize = 100;
@@ -50,48 +51,119 @@ pub struct Fitted {
     pub recipes: Vec<(Recipe, f64)>,
 }
 
+/// One candidate as it lies in the run's folder, and all that it came of: what a repeated step need not do again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct FittedOne {
+    recipe: Recipe,
+    /// Digest of the snapshot's rows.
+    data: String,
+    cut: Cut,
+    seed: u64,
+    /// The version whose vectors it started from.
+    warm_from: Option<Version>,
+    code_revision: String,
+    /// Digest of the artefact, hex.
+    sha256: String,
+    seconds: f64,
+}
+
 impl Night {
+    /// Fits every recipe of the line-up to the past.
+    ///
+    /// What an earlier, interrupted attempt at this step has finished is kept, so an evicted pod loses the recipe at
+    /// hand and no more. Recipes that can start from the model in use do so, where that model has seen nothing of the
+    /// future that judges them.
     pub(super) async fn fit(&self, registry: &Registry, listener: &Listener<'_>) -> anyhow::Result<()> {
+        let facts: SnapshotFacts = self.result(object::SNAPSHOT).await?;
         let dataset = self.dataset().await?;
-        let incumbent_to = self.incumbent_data_end(registry).await?;
+        let production = self.production(registry).await?;
+        let incumbent_to = match production {
+            Some(version) => registry.manifest(&self.model, version).await?.data.to,
+            None => None,
+        };
         let cut = heavy(|| self.choose_cut(&dataset, incumbent_to))?;
         let split = heavy(|| cut.apply(&dataset, self.seed))?;
+        let incumbent = match (production, cut) {
+            (Some(version), Cut::Time { incumbent_blind: true, .. }) => {
+                Some(registry.load(&self.model, version).await?)
+            }
+            _ => None,
+        };
+        let previous = incumbent.as_ref().map(|loaded| &*loaded.artifact);
         let mut recipes = Vec::new();
-        for recipe in line_up(dataset.axis()) {
-            listener(Note::Recipe(&recipe, Stage::Started));
+        for recipe in line_up(dataset.axis()).into_iter().chain(self.recipes.iter().cloned()) {
+            let mut one = FittedOne {
+                recipe,
+                data: facts.sha256.clone(),
+                cut,
+                seed: self.seed,
+                warm_from: incumbent.as_ref().map(|loaded| loaded.version),
+                code_revision: self.code_revision.clone(),
+                sha256: String::new(),
+                seconds: 0.0,
+            };
+            if let Some(seconds) = self.fitted_before(&one).await? {
+                listener(Note::Said(format!("{} was fitted by an earlier attempt", one.recipe.name)));
+                recipes.push((one.recipe, seconds));
+                continue;
+            }
+            let recipe = &one.recipe;
+            listener(Note::Recipe(recipe, Stage::Started));
             let begun = std::time::Instant::now();
-            let tell = |pass| listener(Note::Recipe(&recipe, Stage::Fitting(pass)));
-            let artifact = heavy(|| recipe.algorithm.fit(&split.train, self.seed, &tell))?;
-            self.write(&object::candidate(&recipe.name), heavy(|| format::encode(&artifact))).await?;
-            listener(Note::Recipe(&recipe, Stage::Fitted));
-            recipes.push((recipe, begun.elapsed().as_secs_f64()));
+            let tell = |pass| listener(Note::Recipe(recipe, Stage::Fitting(pass)));
+            let artifact = heavy(|| recipe.algorithm.fit_from(previous, &split.train, self.seed, &tell))?;
+            let bytes = heavy(|| format::encode(&artifact));
+            (one.sha256, one.seconds) = (digest::sha256(&bytes), begun.elapsed().as_secs_f64());
+            self.write(&object::candidate(&one.recipe.name), bytes).await?;
+            self.write_json(&object::fitted_one(&one.recipe.name), &one).await?;
+            listener(Note::Recipe(&one.recipe, Stage::Fitted));
+            recipes.push((one.recipe, one.seconds));
         }
         self.write_json(object::FITTED, &Fitted { cut, recipes }).await
     }
 
+    /// The seconds it took to fit a candidate that lies in the run's folder whole and came of the same things as `one`.
+    async fn fitted_before(&self, one: &FittedOne) -> anyhow::Result<Option<f64>> {
+        let note = self.root.get(&self.object(&object::fitted_one(&one.recipe.name))).await?;
+        let Some(found) = note.and_then(|bytes| serde_json::from_slice::<FittedOne>(&bytes).ok()) else {
+            return Ok(None);
+        };
+        let same = FittedOne { sha256: found.sha256.clone(), seconds: found.seconds, ..one.clone() } == found;
+        if !same {
+            return Ok(None);
+        }
+        let bytes = self.root.get(&self.object(&object::candidate(&one.recipe.name))).await?;
+        Ok(bytes.filter(|bytes| heavy(|| digest::sha256(bytes)) == found.sha256).map(|_| found.seconds))
+    }
+
+    /// A candidate as the fit step wrote it.
+    pub(super) async fn candidate(&self, recipe: &Recipe) -> anyhow::Result<Artifact> {
+        let bytes = self.read(&object::candidate(&recipe.name)).await?;
+        heavy(|| format::decode(&bytes)).map_err(|error| {
+            exit::coded(exit::INTEGRITY, format!("run {}: candidate {}: {error}", self.run, recipe.name))
+        })
+    }
+
+    /// Fits the winner again, to everything; it starts from itself as fitted to the past, where it can.
     pub(super) async fn refit(&self, listener: &Listener<'_>) -> anyhow::Result<()> {
         let judged: Judged = self.result(object::JUDGED).await?;
         judged.passed()?;
         let dataset = self.dataset().await?;
         let recipe = &judged.chosen;
+        let candidate = self.candidate(recipe).await?;
         listener(Note::Recipe(recipe, Stage::Started));
         let tell = |pass| listener(Note::Recipe(recipe, Stage::Fitting(pass)));
-        let artifact = heavy(|| recipe.algorithm.fit(&dataset, self.seed, &tell))?;
+        let artifact = heavy(|| recipe.algorithm.fit_from(Some(&candidate), &dataset, self.seed, &tell))?;
         self.write(object::MODEL, heavy(|| format::encode(&artifact))).await?;
         listener(Note::Recipe(recipe, Stage::Fitted));
         let profile = heavy(|| profile_of(&dataset, self.now));
         self.write_json(object::PROFILE, &profile).await
     }
 
-    /// Where the training data of the version in production ends, if it has an end.
-    async fn incumbent_data_end(&self, registry: &Registry) -> anyhow::Result<Option<Timestamp>> {
+    /// The version in production.
+    pub(super) async fn production(&self, registry: &Registry) -> anyhow::Result<Option<Version>> {
         let state = registry.refresh().await?;
-        let production =
-            state.models.get(&self.model).and_then(|model| model.aliases.get(&Alias::production()).copied());
-        match production {
-            Some(version) => Ok(registry.manifest(&self.model, version).await?.data.to),
-            None => Ok(None),
-        }
+        Ok(state.models.get(&self.model).and_then(|model| model.aliases.get(&Alias::production()).copied()))
     }
 
     /// The future is the newest part of what the model in use has not seen: tonight's model learns from the older part

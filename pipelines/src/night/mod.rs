@@ -38,6 +38,8 @@ pub struct Night {
     pub min_rating: Option<f64>,
     /// Share of bad rows above which the run stops.
     pub max_bad_share: f64,
+    /// Recipes that are tried besides the usual ones, each name once.
+    pub recipes: Vec<Recipe>,
     /// Share of the newest interactions that judge a first model.
     pub test_share: f64,
     /// Length of the evaluated lists.
@@ -141,6 +143,11 @@ pub mod object {
     /// A candidate fitted to the past.
     pub fn candidate(recipe: &str) -> String {
         format!("candidates/{recipe}.safetensors")
+    }
+
+    /// From what and how it was fitted; written after it.
+    pub fn fitted_one(recipe: &str) -> String {
+        format!("candidates/{recipe}.json")
     }
 }
 

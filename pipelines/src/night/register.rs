@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use models::{
-    Alias, Manifest, Registry, Version,
+    Manifest, Registry, Version,
     manifest::{self, DataLineage, Estimate, MODEL_FILE},
     registry::{Draft, Intent},
 };
@@ -22,14 +22,18 @@ impl Night {
         let facts: SnapshotFacts = self.result(object::SNAPSHOT).await?;
         let judged: Judged = self.result(object::JUDGED).await?;
         judged.passed()?;
-        let state = registry.refresh().await?;
-        let parent = state.models.get(&self.model).and_then(|model| model.aliases.get(&Alias::production()).copied());
+        let parent = self.production(registry).await?;
         let manifest = Manifest {
             format: manifest::FORMAT,
             name: self.model.clone(),
             created_at: self.now,
             algorithm: judged.chosen.name.clone(),
             params: serde_json::to_value(&judged.chosen.algorithm).expect("settings are plain"),
+            tuning: judged
+                .chosen
+                .tuning
+                .as_ref()
+                .map(|tuning| serde_json::to_value(tuning).expect("a search is plain")),
             seed: self.seed,
             data: DataLineage {
                 source: facts.source,

@@ -44,6 +44,7 @@ fn draft(model: &str, gate: &str) -> Draft {
         created_at: at("2026-03-01T01:00:00Z"),
         algorithm: "item-knn".into(),
         params: serde_json::json!({ "neighbours": 50 }),
+        tuning: None,
         seed: 7,
         data,
         metrics: BTreeMap::from([("ndcg@10".into(), Estimate { mean: 0.25, se: Some(0.125), n: 10 })]),

@@ -217,6 +217,7 @@ impl World {
             created_at: Timestamp::UNIX_EPOCH,
             algorithm: "test".into(),
             params: serde_json::json!({}),
+            tuning: None,
             seed: 7,
             data,
             metrics: BTreeMap::new(),

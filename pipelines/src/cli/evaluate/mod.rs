@@ -1,6 +1,7 @@
 //! `bookloop evaluate`: fit and measure algorithms, registering nothing.
 
 mod results;
+mod tune;
 
 use std::{cell::Cell, time::Instant};
 
@@ -8,7 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 use train::{Algorithm, Dataset, Split, TimeAxis, read, split};
 
-use self::results::Measured;
+use self::{results::Measured, tune::Tune};
 use super::{Shared, print, train::Reading};
 use crate::{exit, inputs, progress::Progress};
 
@@ -64,6 +65,8 @@ pub(super) struct Arguments {
     #[arg(long, env = "BOOKLOOP_VALIDATION", conflicts_with = "next_click")]
     validation: bool,
     #[command(flatten)]
+    tune: Tune,
+    #[command(flatten)]
     reading: Reading,
     /// Seed of everything random.
     #[arg(long, env = "BOOKLOOP_SEED", default_value_t = 7)]
@@ -75,6 +78,7 @@ Examples:
   bookloop evaluate --train past.csv.gz --test future.csv.gz --algorithm ials --at 20
   bookloop evaluate --interactions sales.csv.gz --algorithm rp3beta --json
   bookloop evaluate --interactions sales.csv.gz --validation --algorithm ease-sparse --algorithm ials --algorithm blend
+  bookloop evaluate --interactions sales.csv.gz --algorithm ials --tune 27 --tune-journal ials.ndjson --recipe-out ials.json
   bookloop evaluate --interactions ratings.csv.gz --least-books 5 --hold-out-readers 300 --at 20,100
   bookloop evaluate --train clicks.csv.gz --test later.csv.gz --next-click --algorithm vmis-knn";
 
@@ -179,7 +183,14 @@ impl Arguments {
     ) -> anyhow::Result<Vec<Measured>> {
         let split = self.split(options).await?;
         let ats: Vec<usize> = self.at.iter().map(|at| *at as usize).collect();
-        let measure = |algorithm: &Algorithm| -> anyhow::Result<Measured> {
+        let find =
+            || self.tune.run(algorithms, &split.train, (ats[0], self.seed), &|data| self.divided(data), progress);
+        let tuned = if self.tune.is_wanted() { tokio::task::block_in_place(find)? } else { Vec::new() };
+        // What was found stands beside what was given, where it is something else.
+        let found = tuned.iter().map(tune::Tuned::best).filter(|best| !algorithms.contains(best));
+        let mut to_measure: Vec<(Algorithm, bool)> = found.map(|best| (best.clone(), true)).collect();
+        to_measure.extend(algorithms.iter().map(|given| (given.clone(), false)));
+        let measure = |(algorithm, tuned): &(Algorithm, bool)| -> anyhow::Result<Measured> {
             let epochs = Cell::new(1);
             let begun = Instant::now();
             let artifact = algorithm.fit(&split.train, self.seed, &|pass| {
@@ -191,6 +202,7 @@ impl Arguments {
             let evaluations = train::evaluate_at(&artifact, &split, &ats);
             Ok(Measured {
                 algorithm: algorithm.clone(),
+                tuned: *tuned,
                 shares: results::shares(&artifact),
                 evaluations,
                 fit_seconds,
@@ -198,6 +210,6 @@ impl Arguments {
                 epochs: epochs.get(),
             })
         };
-        tokio::task::block_in_place(|| algorithms.iter().map(measure).collect())
+        tokio::task::block_in_place(|| to_measure.iter().map(measure).collect())
     }
 }

@@ -9,6 +9,8 @@ use crate::cli::print;
 /// One algorithm on the split.
 pub(super) struct Measured {
     pub(super) algorithm: Algorithm,
+    /// Whether its settings were found by a search.
+    pub(super) tuned: bool,
     /// A blend's members with their shares; empty for everything else.
     pub(super) shares: Vec<(&'static str, f32)>,
     /// One for each length.
@@ -46,7 +48,7 @@ pub(super) fn as_tables(measured: &[Measured], seed: u64) -> String {
     for length in 0..lengths {
         let mut table = print::evaluation_table(measured[0].evaluations[length].at);
         for one in measured {
-            print::evaluation_rows(&mut table, one.name(), Some(one.fit_seconds), &one.evaluations[length]);
+            print::evaluation_rows(&mut table, &one.name(), Some(one.fit_seconds), &one.evaluations[length]);
         }
         parts.push(table.to_string());
     }
@@ -91,14 +93,16 @@ fn compared(measured: &[Measured], seed: u64) -> Vec<Compared<'_>> {
 }
 
 impl Measured {
-    fn name(&self) -> &'static str {
-        self.algorithm.name()
+    fn name(&self) -> String {
+        let name = self.algorithm.name();
+        if self.tuned { format!("{name}, tuned") } else { name.to_owned() }
     }
 
     fn as_json(&self) -> Value {
         let mut object = Map::new();
         let mut errors = Map::new();
-        object.insert("algorithm".into(), json!(self.name()));
+        object.insert("algorithm".into(), json!(self.algorithm.name()));
+        object.insert("tuned".into(), json!(self.tuned));
         for evaluation in &self.evaluations {
             let at = evaluation.at;
             if let Some(all) = &evaluation.all {
