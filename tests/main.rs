@@ -9,6 +9,7 @@ mod loop_turns;
 #[path = "../models/tests/it/minio_server.rs"]
 mod minio_server;
 mod mlflow;
+mod nights;
 mod real_books;
 mod registry_input;
 mod restore_drill;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ::models::{
-    Registry,
+    Registry, TenantName,
     manifest::{Trigger, TriggerKind},
 };
 use ::train::{Recipe, TimeAxis, line_up};
@@ -29,6 +29,10 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,
+    /// Train these tenants one after the other; {tenant} in --interactions and --items stands for each one's name. A failure
+    /// does not stop the others; the exit code is that of the first.
+    #[arg(long, env = "BOOKLOOP_EACH_TENANT", value_delimiter = ',', conflicts_with = "tenant", value_name = "TENANT")]
+    each_tenant: Vec<TenantName>,
     /// File, folder or store URL of interactions; may be given several times.
     #[arg(long, env = "BOOKLOOP_INTERACTIONS", required = true, value_delimiter = ',', value_name = "PLACE")]
     interactions: Vec<String>,
@@ -73,6 +77,7 @@ const EXAMPLES: &str = "\
 Examples:
   bookloop train --interactions sales.csv.gz --items books.csv.gz --store file:///var/lib/bookloop --tenant acme-books
   bookloop train --interactions sales.csv.gz --recipe ials-tuned.json --store file:///var/lib/bookloop
+  bookloop train --each-tenant acme-books,nord-books --interactions 's3://sales/{tenant}/' --store s3://models
   bookloop train --interactions clicks/ --store file:///var/lib/bookloop --run nightly-2026-03-01 --step snapshot";
 
 /// How rows are judged when they are read.
@@ -110,30 +115,75 @@ impl From<Kind> for TriggerKind {
     }
 }
 
+/// Stands for the tenant's name in a place.
+const TENANT: &str = "{tenant}";
+
 impl Arguments {
+    /// Every tenant in turn: one that fails does not keep the others from their night, and the first failure is the outcome.
     pub(super) async fn run(self, shared: &Shared) -> anyhow::Result<()> {
         let now = Timestamp::now();
-        let root = self.place.root()?;
+        let recipes = recipes(&self.recipes)?;
+        if self.each_tenant.is_empty() {
+            return self.train(self.place.tenant.clone(), recipes, now, shared).await;
+        }
+        if self.each_tenant.len() > 1 && !self.interactions.iter().all(|place| place.contains(TENANT)) {
+            let words =
+                format!("--interactions: expected {TENANT} in each place, so that no tenant learns from another");
+            return Err(exit::coded(exit::USAGE, words));
+        }
+        let mut failures = Vec::new();
+        for tenant in &self.each_tenant {
+            if let Err(error) = self.train(tenant.clone(), recipes.clone(), now, shared).await {
+                tracing::error!(%tenant, error = format!("{error:#}"), "the night of a tenant failed");
+                failures.push((tenant, error));
+            }
+        }
+        let (n_failed, n_tenants) = (failures.len(), self.each_tenant.len());
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some((tenant, error)) => {
+                Err(error.context(format!("{n_failed} of {n_tenants} tenants failed, first {tenant}")))
+            }
+        }
+    }
+
+    /// One tenant's run.
+    async fn train(
+        &self,
+        tenant: TenantName,
+        recipes: Vec<Recipe>,
+        now: Timestamp,
+        shared: &Shared,
+    ) -> anyhow::Result<()> {
+        let of_tenant = |place: &String| place.replace(TENANT, tenant.as_str());
+        let place = Place { tenant: tenant.clone(), ..self.place.clone() };
+        let root = place.root()?;
         let registry = Registry::open(root.clone()).await?.signing(self.sign_with.key()?);
-        let run = self.run.unwrap_or_else(|| format!("run-{}", now.as_millisecond()));
+        let run = self.run.clone().unwrap_or_else(|| format!("run-{}", now.as_millisecond()));
         let night = Night {
             root,
-            model: self.place.model.clone(),
-            interactions: self.interactions,
-            items: self.items,
+            model: place.model,
+            interactions: self.interactions.iter().map(of_tenant).collect(),
+            items: self.items.as_ref().map(of_tenant),
             min_rating: self.reading.least_rating(),
             max_bad_share: self.reading.max_bad_share,
-            recipes: recipes(&self.recipes)?,
+            recipes,
             test_share: self.test_share,
             at: self.at as usize,
             min_eval_score: self.min_eval_score,
             seed: self.seed,
-            trigger: Trigger { kind: self.trigger_kind.into(), id: self.trigger_id.unwrap_or_else(|| run.clone()) },
+            trigger: Trigger {
+                kind: self.trigger_kind.into(),
+                id: self.trigger_id.clone().unwrap_or_else(|| run.clone()),
+            },
             code_revision: crate::REVISION.to_owned(),
             now,
             run,
         };
         let progress = Progress::new(shared.json);
+        if !self.each_tenant.is_empty() {
+            progress.say(&format!("tenant {tenant}"));
+        }
         let outcome = match self.step {
             Some(step) => night.step(step, &registry, &|note| progress.note(&note)).await,
             None => night.all(&registry, &|note| progress.note(&note)).await,
@@ -141,7 +191,7 @@ impl Arguments {
         progress.finish();
         let judged = matches!(self.step, None | Some(Step::Evaluate));
         if judged && let Ok(judged) = night.result::<Judged>(object::JUDGED).await {
-            report(&night, &judged, shared).await?;
+            report(&night, &tenant, &judged, shared).await?;
         }
         outcome
     }
@@ -167,12 +217,12 @@ fn recipes(paths: &[PathBuf]) -> anyhow::Result<Vec<Recipe>> {
     Ok(recipes)
 }
 
-async fn report(night: &Night, judged: &Judged, shared: &Shared) -> anyhow::Result<()> {
+async fn report(night: &Night, tenant: &TenantName, judged: &Judged, shared: &Shared) -> anyhow::Result<()> {
     let facts: SnapshotFacts = night.result(object::SNAPSHOT).await?;
     let version = night.version().await.ok();
     if shared.json {
         print::json(&json!({
-            "run": night.run, "version": version, "published": judged.decision.publishes(),
+            "tenant": tenant, "run": night.run, "version": version, "published": judged.decision.publishes(),
             "chosen": judged.chosen, "gate": judged.decision, "data": facts, "models": judged.rows,
         }));
         return Ok(());

@@ -51,6 +51,9 @@ pub(super) struct Arguments {
     /// Share of the newest interactions (or of each reader's) that is the future of --interactions.
     #[arg(long, env = "BOOKLOOP_TEST_SHARE", default_value_t = 0.2)]
     test_share: f64,
+    /// Divide --interactions at random by reader, even where there is time.
+    #[arg(long, env = "BOOKLOOP_AT_RANDOM", conflicts_with_all = ["train", "hold_out_readers"])]
+    at_random: bool,
     /// Hold out this many whole readers of --interactions for validation and as many for the test; of each, a fifth of the
     /// books is to be foreseen.
     #[arg(long, env = "BOOKLOOP_HOLD_OUT_READERS", conflicts_with = "train", value_name = "N")]
@@ -166,9 +169,9 @@ impl Arguments {
         }
     }
 
-    /// By time, or at random by reader where there is no time.
+    /// By time, or at random by reader where there is no time or it is not to count.
     fn divided(&self, dataset: &Dataset) -> Result<Split, train::Error> {
-        if dataset.axis() == TimeAxis::None {
+        if self.at_random || dataset.axis() == TimeAxis::None {
             split::random_by_reader(dataset, self.seed, self.test_share)
         } else {
             split::global_time(dataset, self.test_share)
