@@ -13,6 +13,10 @@ pub const MAX_INSTANCES: usize = 1024;
 pub const MAX_LISTED: usize = 128 * MAX_INSTANCES;
 /// The most books a caller may send as a reader's history, and the most it may exclude.
 pub const MAX_SENT_BOOKS: usize = 1000;
+/// The most languages, authors or subjects a caller may name in one rule.
+pub const MAX_NAMES: usize = 64;
+/// The longest list that may be asked to be diverse.
+pub const MAX_DIVERSE_K: usize = 100;
 /// The most numbers of context a caller may send per reader.
 pub const MAX_FEATURES: usize = 1024;
 /// The deepest nesting of JSON that is read.

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use models::{
-    Artifact, BookId, BookRow, Query, ReaderId, Recommendation, Scratch,
+    Artifact, BookId, BookRow, Query, ReaderId, Recommendation, Rules, Scratch,
     event::Arm,
     score::{KnownHistory, Origin},
     top_k::Scored,
@@ -31,6 +31,8 @@ pub struct Ask {
     pub include_seen: bool,
     /// Numeric context, recorded and not scored.
     pub features: Vec<f32>,
+    /// Which books may be listed, how many by one author, how unlike.
+    pub rules: Rules,
 }
 
 /// Why an answer is not the assigned model's own first choice.
@@ -42,6 +44,8 @@ pub enum Fallback {
     UnknownBook,
     /// The model had too little evidence for the whole list; popular books fill it.
     SparseHistory,
+    /// Filters or caps left fewer books than were asked for.
+    FilteredOut,
     /// The canary panicked; stable answered.
     CanaryPanicked,
     /// The canary scored something that is not a number; stable answered.
@@ -50,8 +54,14 @@ pub enum Fallback {
 
 impl Fallback {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::ColdReader, Self::UnknownBook, Self::SparseHistory, Self::CanaryPanicked, Self::CanaryNotFinite];
+    pub const ALL: [Self; 6] = [
+        Self::ColdReader,
+        Self::UnknownBook,
+        Self::SparseHistory,
+        Self::FilteredOut,
+        Self::CanaryPanicked,
+        Self::CanaryNotFinite,
+    ];
 
     /// As told to callers, written into records and counted.
     pub fn as_str(self) -> &'static str {
@@ -59,6 +69,7 @@ impl Fallback {
             Self::ColdReader => "cold-reader",
             Self::UnknownBook => "unknown-book",
             Self::SparseHistory => "sparse-history",
+            Self::FilteredOut => "filtered-out",
             Self::CanaryPanicked => "canary-panicked",
             Self::CanaryNotFinite => "canary-not-finite",
         }
@@ -137,7 +148,7 @@ pub(crate) fn list(
         let exclude: Vec<BookRow> =
             ask.exclude.iter().filter_map(|book| artifact.catalogue().row(book.as_str())).collect();
         let query = Query { history: &known.rows, k: ask.k, include_seen: ask.include_seen, exclude: &exclude };
-        let listed = artifact.recommend(query, scratch);
+        let listed = artifact.recommend_under(query, &ask.rules, scratch);
         (known, listed)
     })
 }
@@ -162,6 +173,8 @@ fn finish(
     failure: Option<Fallback>,
 ) -> Answer {
     let own = match listed.origin {
+        // What is missing from the list matters more than where the rest of it came from.
+        _ if listed.cut_short => Some(Fallback::FilteredOut),
         Origin::Model => None,
         Origin::FilledFromPopularity => Some(Fallback::SparseHistory),
         Origin::Popularity if ask.reader.is_none() && ask.book.is_some() => Some(Fallback::UnknownBook),

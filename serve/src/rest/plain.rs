@@ -51,7 +51,8 @@ pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response
     Json(json!({ "model": service.options.model, "experiments": running })).into_response()
 }
 
-/// `GET /recommend?user_id=&book_id=&k=`.
+/// `GET /recommend?user_id=&book_id=&k=`, and rules: `available_only=`, `languages=en,de`, `max_per_author=`,
+/// `max_per_series=`, `diversity=`.
 pub(super) async fn recommend(State(service): State<Arc<Service>>, request: Request) -> Response {
     let mut trace = Trace::new(Protocol::Plain);
     let (call, asked) = (call(&service, &request), question(request.uri()));
@@ -83,7 +84,8 @@ fn question(uri: &axum::http::Uri) -> Result<Ask, Refusal> {
     if reader.is_none() && book.is_none() {
         return Err(Refusal::bad("query: expected user_id or book_id"));
     }
-    Ok(Ask { reader, book, k, ..Ask::default() })
+    let rules = wire::rules::Sent::from_query(&given)?.check(k)?;
+    Ok(Ask { reader, book, k, rules, ..Ask::default() })
 }
 
 /// Clicks and purchases: joined to the answers that are still remembered, and sent on.

@@ -5,6 +5,7 @@
 
 mod json;
 pub(crate) mod outcome;
+pub(crate) mod rules;
 mod tensor;
 pub(crate) mod v1;
 pub(crate) mod v2;
