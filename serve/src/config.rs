@@ -74,6 +74,8 @@ pub struct Options {
     pub remember: Remember,
     /// How many records may wait for the stream.
     pub events: EventQueue,
+    /// Whether the kill switch is on from the start, see [`Service::turn_popular_only`](crate::Service::turn_popular_only).
+    pub popular_only: bool,
     /// What time it is, for records.
     pub clock: Clock,
 }
@@ -92,6 +94,7 @@ impl Options {
             drain: Drain::default(),
             remember: Remember::default(),
             events: EventQueue::default(),
+            popular_only: false,
             clock: Clock::system(),
         }
     }

@@ -46,6 +46,8 @@ pub enum Fallback {
     SparseHistory,
     /// Filters or caps left fewer books than were asked for.
     FilteredOut,
+    /// An operator turned the kill switch: the most popular books.
+    KillSwitch,
     /// The canary panicked; stable answered.
     CanaryPanicked,
     /// The canary scored something that is not a number; stable answered.
@@ -54,11 +56,12 @@ pub enum Fallback {
 
 impl Fallback {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ColdReader,
         Self::UnknownBook,
         Self::SparseHistory,
         Self::FilteredOut,
+        Self::KillSwitch,
         Self::CanaryPanicked,
         Self::CanaryNotFinite,
     ];
@@ -70,6 +73,7 @@ impl Fallback {
             Self::UnknownBook => "unknown-book",
             Self::SparseHistory => "sparse-history",
             Self::FilteredOut => "filtered-out",
+            Self::KillSwitch => "kill-switch",
             Self::CanaryPanicked => "canary-panicked",
             Self::CanaryNotFinite => "canary-not-finite",
         }
@@ -131,10 +135,35 @@ pub fn answer(snapshot: &Snapshot, assigned: Assignment, ask: &Ask, scratch: &mu
     }
 }
 
+/// Answers one question by popularity alone, on stable and counted in no experiment: what the kill switch asks for.
+///
+/// Rules, exclusions and seen books are honoured as ever.
+pub fn popular(snapshot: &Snapshot, ask: &Ask, scratch: &mut Scratch) -> Result<Answer, Failure> {
+    let assigned = Assignment { arm: Arm::Stable, counted: false };
+    let listed = listed(&snapshot.stable.artifact, ask, By::Popularity, scratch)?;
+    Ok(finish(&snapshot.stable, assigned, ask, listed, Some(Fallback::KillSwitch)))
+}
+
+/// What ranks a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Model,
+    Popularity,
+}
+
 /// A list as one artefact gives it.
 pub(crate) fn list(
     artifact: &Artifact,
     ask: &Ask,
+    scratch: &mut Scratch,
+) -> Result<(KnownHistory, Recommendation), Failure> {
+    listed(artifact, ask, By::Model, scratch)
+}
+
+fn listed(
+    artifact: &Artifact,
+    ask: &Ask,
+    by: By,
     scratch: &mut Scratch,
 ) -> Result<(KnownHistory, Recommendation), Failure> {
     guarded(scratch, |scratch| {
@@ -145,9 +174,15 @@ pub(crate) fn list(
                 artifact.history_of(ask.reader.as_ref().map(ReaderId::as_str), &latest)
             }
         };
-        let exclude: Vec<BookRow> =
+        let mut exclude: Vec<BookRow> =
             ask.exclude.iter().filter_map(|book| artifact.catalogue().row(book.as_str())).collect();
-        let query = Query { history: &known.rows, k: ask.k, include_seen: ask.include_seen, exclude: &exclude };
+        let mut history = known.rows.as_slice();
+        if by == By::Popularity {
+            // Without a history to score with, every model answers by popularity.
+            exclude.extend(history.iter().filter(|_| !ask.include_seen));
+            history = &[];
+        }
+        let query = Query { history, k: ask.k, include_seen: ask.include_seen, exclude: &exclude };
         let listed = artifact.recommend_under(query, &ask.rules, scratch);
         (known, listed)
     })

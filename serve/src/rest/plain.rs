@@ -51,6 +51,21 @@ pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response
     Json(json!({ "model": service.options.model, "experiments": running })).into_response()
 }
 
+/// How the kill switch stands.
+pub(super) async fn kill_switch(State(service): State<Arc<Service>>) -> Response {
+    value(&json!({ "popular_only": service.current.popular_only() }))
+}
+
+/// Turns the kill switch.
+pub(super) async fn turn_kill_switch(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let result = async {
+        let bytes = body::read(request, &service.options.limits).await?;
+        service.turn_popular_only(wire::decode_kill_switch(&bytes)?);
+        Ok::<_, Refusal>(value(&json!({ "popular_only": service.current.popular_only() })))
+    };
+    result.await.unwrap_or_else(IntoResponse::into_response)
+}
+
 /// `GET /recommend?user_id=&book_id=&k=`, and rules: `available_only=`, `languages=en,de`, `max_per_author=`,
 /// `max_per_series=`, `diversity=`.
 pub(super) async fn recommend(State(service): State<Arc<Service>>, request: Request) -> Response {

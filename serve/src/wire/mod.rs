@@ -106,5 +106,14 @@ fn check_features(features: &[f64]) -> Result<Vec<f32>, Refusal> {
     }
 }
 
+/// How the kill switch is wanted: `{"popular_only": true}`.
+pub(crate) fn decode_kill_switch(body: &[u8]) -> Result<bool, Refusal> {
+    #[derive(Deserialize)]
+    struct Wanted {
+        popular_only: bool,
+    }
+    Ok(json::object::<Wanted>(body)?.popular_only)
+}
+
 /// What the metadata says can be sent and is returned: name, datatype, shape.
 pub(crate) type TensorSpec = (&'static str, &'static str, &'static [i64]);

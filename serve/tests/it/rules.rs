@@ -1,12 +1,13 @@
-//! Filters, caps and diversity through every door and for every kind of question.
+//! Filters, caps, diversity and the kill switch through every door and for every kind of question.
 
 use std::sync::Arc;
 
+use axum::{body::Body, http::Request};
 use expect_test::expect;
 use models::{Artifact, Book, BookRow, Catalogue, Neighbours, Readers, Scorer};
 use serde_json::Value;
 
-use crate::world::{Shop, options, version};
+use crate::world::{Shop, World, artifact, options, send, version};
 
 const PREDICT: &str = "/v1/models/recommender:predict";
 
@@ -134,4 +135,46 @@ async fn rules_that_cannot_be_are_told_so_at_every_door() {
         let error = reply.json()["error"].as_str().unwrap().to_owned();
         assert!(reply.status == 400 && error.starts_with(words), "{parameters}: {error}");
     }
+}
+
+#[tokio::test]
+async fn the_kill_switch_gives_everyone_popular_books_until_it_is_turned_back() {
+    let world = World::new().await;
+    let first = world.stage(&artifact(" one")).await;
+    world.promote(first).await;
+    let second = world.stage(&artifact(" two")).await;
+    world.trial(second, 10_000).await;
+    let (shop, _watcher) = Shop::following(&world).await;
+    let admin = serve::admin(Arc::clone(&shop.service));
+    let turn =
+        async |body: &str| send(&admin, Request::put("/kill-switch").body(Body::from(body.to_owned())).unwrap()).await;
+    let counted = || shop.service.experiment().unwrap().canary.requests;
+    assert_eq!(shop.predict("ann", r#","k":2"#).await["variant"], "canary");
+    assert_eq!(counted(), 1);
+
+    assert_eq!(turn(r#"{"popular_only":true}"#).await.text, r#"{"popular_only":true}"#);
+    let killed = shop.predict("ann", r#","k":2,"exclude":["b5"]"#).await;
+    // Ann has read b1, so that b3 is what popularity has left.
+    assert_eq!((told(&killed).as_str(), &killed["variant"]), ("b4 b3 kill-switch", &Value::from("stable")));
+    assert_eq!(told(&shop.predict("ann", r#","k":9"#).await), "b4 b5 b3 b2 kill-switch");
+    assert_eq!(told(&shop.predict("ann", r#","k":9,"include_seen":true"#).await), "b4 b5 b3 b2 b1 kill-switch");
+    assert_eq!(counted(), 1, "what the switch answers is no evidence");
+    let metrics = shop.get("/metrics").await.text;
+    assert!(metrics.contains(r#"bookloop_kill_switch{model="recommender"} 1"#));
+
+    assert_eq!(turn(r#"{"popular_only":1}"#).await.status, 400);
+    assert_eq!(turn(r#"{"popular_only":false}"#).await.status, 200);
+    let state = send(&admin, Request::get("/kill-switch").body(Body::empty()).unwrap()).await;
+    assert_eq!(state.text, r#"{"popular_only":false}"#);
+    assert_eq!(told(&shop.predict("ann", r#","k":2"#).await), "b2 b3 -");
+    assert_eq!(shop.get("/kill-switch").await.status, 404, "nobody outside turns it");
+}
+
+#[tokio::test]
+async fn a_predictor_may_start_with_the_switch_turned() {
+    let mut careful = options();
+    careful.popular_only = true;
+    let shop = Shop::new(careful);
+    shop.service.install(version(7), Arc::new(artifact("")));
+    assert_eq!(told(&shop.predict("ann", r#","k":1"#).await), "b4 kill-switch");
 }
