@@ -2,11 +2,13 @@
 //!
 //! Constructors check shapes, finiteness and row ranges once, so that scoring need not.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, Array2, ArrayView2};
 
 use crate::{
-    blend::Blend, catalogue::Catalogue, checks, id::BookRow, readers::Readers, score::LazyCoarse, sessions::Sessions,
-    shared::Shared, spectral::Spectral,
+    blend::Blend, catalogue::Catalogue, checks, id::BookRow, labels::Labels, readers::Readers, rows::Rows,
+    rules::Filter, score::LazyCoarse, sessions::Sessions, shared::Shared, shelves::Shelves, spectral::Spectral,
 };
 
 /// Why parts do not make a model.
@@ -254,6 +256,7 @@ pub struct Artifact {
     sorted_popularity: Vec<f32>,
     scorer: Scorer,
     readers: Readers,
+    shelves: Arc<Shelves>,
 }
 
 impl Artifact {
@@ -289,7 +292,8 @@ impl Artifact {
         checks::rows("readers.rows", n_books, readers.parts().3)?;
         let mut sorted_popularity = popularity.to_vec();
         sorted_popularity.sort_unstable_by(f32::total_cmp);
-        Ok(Self { catalogue, popularity, sorted_popularity, scorer, readers })
+        let shelves = Arc::default();
+        Ok(Self { catalogue, popularity, sorted_popularity, scorer, readers, shelves })
     }
 
     /// The books, by row.
@@ -318,6 +322,29 @@ impl Artifact {
     /// The readers it was trained on.
     pub fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    /// Finds out about its books what `other` was asked about its own by way of rules, so that the first questions to a
+    /// model that takes another's place need not wait for that. Changes no answer.
+    pub fn prepare_as(&self, other: &Self) {
+        self.shelves.follow(&self.catalogue, &other.shelves);
+    }
+
+    /// The books a filter lets through.
+    pub(crate) fn allowed(&self, filter: &Filter) -> Arc<Rows> {
+        self.shelves.allowed(&self.catalogue, filter)
+    }
+
+    pub(crate) fn authors(&self) -> &Labels {
+        self.shelves.authors(&self.catalogue)
+    }
+
+    pub(crate) fn series(&self) -> &Labels {
+        self.shelves.series(&self.catalogue)
+    }
+
+    pub(crate) fn subjects(&self) -> &Labels {
+        self.shelves.subjects(&self.catalogue)
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Book {
     /// Price in the tenant's currency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<f64>,
-    /// Whether it can be sold now. Unavailable books are never recommended.
+    /// Whether it can be sold now. If not, it is recommended only to those who ask for such books too.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub available: bool,
 }

@@ -196,7 +196,7 @@ impl<'a> BookRef<'a> {
         self.has(flag::PRICE).then(|| self.catalogue.prices[self.row])
     }
 
-    /// Whether it can be sold now. Unavailable books are never recommended.
+    /// Whether it can be sold now. If not, it is recommended only to those who ask for such books too.
     pub fn is_available(self) -> bool {
         self.has(flag::AVAILABLE)
     }

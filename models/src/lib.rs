@@ -5,7 +5,8 @@
 //!
 //! - [`id`], [`book`], [`event`]: names, catalogue entries, records on the streams.
 //! - [`catalogue`], [`readers`], [`artifact`], [`spectral`], [`sessions`], [`blend`]: a trained model and its parts.
-//! - [`score`], [`top_k`], [`format`](mod@format): the one scoring path, and a model's bytes.
+//! - [`score`], [`top_k`], [`rules`], [`format`](mod@format): the one scoring path, what lists must obey, and a model's
+//!   bytes.
 //! - [`manifest`], [`registry`]: what is known about a version, and the log of every decision about it.
 //! - [`signature`]: who vouches for a version.
 //! - [`split`]: which readers meet the canary.
@@ -20,13 +21,17 @@ pub mod digest;
 pub mod event;
 pub mod format;
 pub mod id;
+mod labels;
 pub mod manifest;
 mod mapped;
 pub mod readers;
 pub mod registry;
+mod rows;
+pub mod rules;
 pub mod score;
 pub mod sessions;
 mod shared;
+mod shelves;
 pub mod signature;
 pub mod spectral;
 pub mod split;
@@ -43,6 +48,7 @@ pub use id::{Alias, BookId, BookRow, InvalidName, ModelName, ReaderId, TenantNam
 pub use manifest::Manifest;
 pub use readers::Readers;
 pub use registry::Registry;
+pub use rules::{Filter, Rules};
 pub use score::{Query, Recommendation, Scratch};
 pub use sessions::Sessions;
 pub use spectral::Spectral;

@@ -13,6 +13,10 @@ pub const MAX_INSTANCES: usize = 1024;
 pub const MAX_LISTED: usize = 128 * MAX_INSTANCES;
 /// The most books a caller may send as a reader's history, and the most it may exclude.
 pub const MAX_SENT_BOOKS: usize = 1000;
+/// The most languages, authors or subjects a caller may name in one rule.
+pub const MAX_NAMES: usize = 64;
+/// The longest list that may be asked to be diverse.
+pub const MAX_DIVERSE_K: usize = 100;
 /// The most numbers of context a caller may send per reader.
 pub const MAX_FEATURES: usize = 1024;
 /// The deepest nesting of JSON that is read.
@@ -70,6 +74,8 @@ pub struct Options {
     pub remember: Remember,
     /// How many records may wait for the stream.
     pub events: EventQueue,
+    /// Whether the kill switch is on from the start, see [`Service::turn_popular_only`](crate::Service::turn_popular_only).
+    pub popular_only: bool,
     /// What time it is, for records.
     pub clock: Clock,
 }
@@ -88,6 +94,7 @@ impl Options {
             drain: Drain::default(),
             remember: Remember::default(),
             events: EventQueue::default(),
+            popular_only: false,
             clock: Clock::system(),
         }
     }

@@ -1,7 +1,10 @@
 //! The live versions behind one atomic pointer. A request takes the snapshot once and keeps it to its record, so weight
-//! and versions can never disagree within a request.
+//! and versions can never disagree within a request. Beside it the kill switch, which outlives every snapshot.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::ArcSwapOption;
 use models::{
@@ -118,18 +121,31 @@ impl Snapshot {
     }
 }
 
-/// The pointer to the live snapshot; empty until a model has been loaded, verified and warmed.
+/// The pointer to the live snapshot, empty until a model has been loaded, verified and warmed; and the kill switch.
 #[derive(Debug, Default)]
-pub struct Current(ArcSwapOption<Snapshot>);
+pub struct Current {
+    live: ArcSwapOption<Snapshot>,
+    popular_only: AtomicBool,
+}
 
 impl Current {
     /// The live snapshot.
     pub fn get(&self) -> Option<Arc<Snapshot>> {
-        self.0.load_full()
+        self.live.load_full()
     }
 
     /// Puts a snapshot in place and returns the one before, which requests in flight may still hold.
     pub fn swap(&self, snapshot: Snapshot) -> Option<Arc<Snapshot>> {
-        self.0.swap(Some(Arc::new(snapshot)))
+        self.live.swap(Some(Arc::new(snapshot)))
+    }
+
+    /// Whether everyone gets the popular books of production, whatever a model would say.
+    pub fn popular_only(&self) -> bool {
+        self.popular_only.load(Ordering::Relaxed)
+    }
+
+    /// Turns the kill switch; the next request obeys. Says how it stood before.
+    pub fn turn_popular_only(&self, on: bool) -> bool {
+        self.popular_only.swap(on, Ordering::Relaxed)
     }
 }

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use models::{
-    Artifact, BookId, BookRow, Query, ReaderId, Recommendation, Scratch,
+    Artifact, BookId, BookRow, Query, ReaderId, Recommendation, Rules, Scratch,
     event::Arm,
     score::{KnownHistory, Origin},
     top_k::Scored,
@@ -31,6 +31,8 @@ pub struct Ask {
     pub include_seen: bool,
     /// Numeric context, recorded and not scored.
     pub features: Vec<f32>,
+    /// Which books may be listed, how many by one author, how unlike.
+    pub rules: Rules,
 }
 
 /// Why an answer is not the assigned model's own first choice.
@@ -42,6 +44,10 @@ pub enum Fallback {
     UnknownBook,
     /// The model had too little evidence for the whole list; popular books fill it.
     SparseHistory,
+    /// Filters or caps left fewer books than were asked for.
+    FilteredOut,
+    /// An operator turned the kill switch: the most popular books.
+    KillSwitch,
     /// The canary panicked; stable answered.
     CanaryPanicked,
     /// The canary scored something that is not a number; stable answered.
@@ -50,8 +56,15 @@ pub enum Fallback {
 
 impl Fallback {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::ColdReader, Self::UnknownBook, Self::SparseHistory, Self::CanaryPanicked, Self::CanaryNotFinite];
+    pub const ALL: [Self; 7] = [
+        Self::ColdReader,
+        Self::UnknownBook,
+        Self::SparseHistory,
+        Self::FilteredOut,
+        Self::KillSwitch,
+        Self::CanaryPanicked,
+        Self::CanaryNotFinite,
+    ];
 
     /// As told to callers, written into records and counted.
     pub fn as_str(self) -> &'static str {
@@ -59,6 +72,8 @@ impl Fallback {
             Self::ColdReader => "cold-reader",
             Self::UnknownBook => "unknown-book",
             Self::SparseHistory => "sparse-history",
+            Self::FilteredOut => "filtered-out",
+            Self::KillSwitch => "kill-switch",
             Self::CanaryPanicked => "canary-panicked",
             Self::CanaryNotFinite => "canary-not-finite",
         }
@@ -120,10 +135,35 @@ pub fn answer(snapshot: &Snapshot, assigned: Assignment, ask: &Ask, scratch: &mu
     }
 }
 
+/// Answers one question by popularity alone, on stable and counted in no experiment: what the kill switch asks for.
+///
+/// Rules, exclusions and seen books are honoured as ever.
+pub fn popular(snapshot: &Snapshot, ask: &Ask, scratch: &mut Scratch) -> Result<Answer, Failure> {
+    let assigned = Assignment { arm: Arm::Stable, counted: false };
+    let listed = listed(&snapshot.stable.artifact, ask, By::Popularity, scratch)?;
+    Ok(finish(&snapshot.stable, assigned, ask, listed, Some(Fallback::KillSwitch)))
+}
+
+/// What ranks a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    Model,
+    Popularity,
+}
+
 /// A list as one artefact gives it.
 pub(crate) fn list(
     artifact: &Artifact,
     ask: &Ask,
+    scratch: &mut Scratch,
+) -> Result<(KnownHistory, Recommendation), Failure> {
+    listed(artifact, ask, By::Model, scratch)
+}
+
+fn listed(
+    artifact: &Artifact,
+    ask: &Ask,
+    by: By,
     scratch: &mut Scratch,
 ) -> Result<(KnownHistory, Recommendation), Failure> {
     guarded(scratch, |scratch| {
@@ -134,10 +174,16 @@ pub(crate) fn list(
                 artifact.history_of(ask.reader.as_ref().map(ReaderId::as_str), &latest)
             }
         };
-        let exclude: Vec<BookRow> =
+        let mut exclude: Vec<BookRow> =
             ask.exclude.iter().filter_map(|book| artifact.catalogue().row(book.as_str())).collect();
-        let query = Query { history: &known.rows, k: ask.k, include_seen: ask.include_seen, exclude: &exclude };
-        let listed = artifact.recommend(query, scratch);
+        let mut history = known.rows.as_slice();
+        if by == By::Popularity {
+            // Without a history to score with, every model answers by popularity.
+            exclude.extend(history.iter().filter(|_| !ask.include_seen));
+            history = &[];
+        }
+        let query = Query { history, k: ask.k, include_seen: ask.include_seen, exclude: &exclude };
+        let listed = artifact.recommend_under(query, &ask.rules, scratch);
         (known, listed)
     })
 }
@@ -162,6 +208,8 @@ fn finish(
     failure: Option<Fallback>,
 ) -> Answer {
     let own = match listed.origin {
+        // What is missing from the list matters more than where the rest of it came from.
+        _ if listed.cut_short => Some(Fallback::FilteredOut),
         Origin::Model => None,
         Origin::FilledFromPopularity => Some(Fallback::SparseHistory),
         Origin::Popularity if ask.reader.is_none() && ask.book.is_some() => Some(Fallback::UnknownBook),

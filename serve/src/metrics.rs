@@ -104,6 +104,7 @@ pub(crate) struct Scored {
 pub(crate) struct Readings {
     pub(crate) state: State,
     pub(crate) staleness: Duration,
+    pub(crate) popular_only: bool,
     pub(crate) weight_bp: u16,
     pub(crate) permits_in_use: usize,
     pub(crate) events: EventCounts,
@@ -123,6 +124,7 @@ pub struct Metrics {
     permits: Gauge,
     state: Family<One, Gauge>,
     staleness: Gauge<f64, AtomicU64>,
+    kill_switch: Gauge,
     weight: Gauge<f64, AtomicU64>,
     epoch: Gauge,
     model_info: Family<InfoLabels, Gauge>,
@@ -169,6 +171,7 @@ impl Metrics {
             permits: add(r, "permits_in_use", "Places taken in the room for requests in flight", Gauge::default()),
             state: add(r, "state", "1 for the current state", Family::default()),
             staleness: add(r, "registry_staleness_seconds", "Time the registry has not answered", Gauge::default()),
+            kill_switch: add(r, "kill_switch", "1 while everyone gets popular books", Gauge::default()),
             weight: add(r, "experiment_weight_ratio", "Share of readers that meet the canary", Gauge::default()),
             epoch: add(r, "experiment_epoch", "Number of the live snapshot", Gauge::default()),
             model_info: add(r, "model_info", "1 for each resident version", Family::default()),
@@ -279,6 +282,7 @@ impl Metrics {
             self.state.get_or_create(&[("state", state.as_str())]).set(i64::from(state == readings.state));
         }
         self.staleness.set(readings.staleness.as_secs_f64());
+        self.kill_switch.set(i64::from(readings.popular_only));
         self.weight.set(f64::from(readings.weight_bp) / 10_000.0);
         self.permits.set(readings.permits_in_use as i64);
         let events = readings.events;
@@ -333,6 +337,7 @@ mod tests {
         metrics.text(&Readings {
             state: State::Ready,
             staleness: Duration::ZERO,
+            popular_only: false,
             weight_bp: 2500,
             permits_in_use: 0,
             events: EventCounts { offered: 3, delivered: 2, queued: 1, ..EventCounts::default() },

@@ -20,7 +20,7 @@ use crate::{
     admit::Admission,
     canary::Experiment,
     config::{MAX_LISTED, Options},
-    current::{Current, Resident, Snapshot},
+    current::{Assignment, Current, Resident, Snapshot},
     engine::{self, Answer, Ask, Fallback},
     error::{Refusal, cut},
     event_log::EventLog,
@@ -132,8 +132,10 @@ impl Service {
     /// A predictor without a model: live, not ready. Must be called within a tokio runtime.
     pub fn new(options: Options, producer: Arc<dyn Producer>) -> Arc<Self> {
         let events = EventLog::start(options.events, producer);
+        let current = Current::default();
+        current.turn_popular_only(options.popular_only);
         Arc::new(Self {
-            current: Current::default(),
+            current,
             admission: Admission::new(options.limits.in_flight),
             metrics: Metrics::new(options.model.as_str()),
             answers: Answers::new(options.remember),
@@ -175,6 +177,14 @@ impl Service {
         self.health.state(self.current.get().is_some())
     }
 
+    /// Turns the kill switch: while it is on, everyone gets the popular books of production and no request is evidence
+    /// in an experiment. Holds from the next request on, in this process.
+    pub fn turn_popular_only(&self, on: bool) {
+        if self.current.turn_popular_only(on) != on {
+            tracing::warn!(model = %self.options.model, on, "kill switch turned");
+        }
+    }
+
     /// The canary as it stands in this process, if one runs.
     pub fn experiment(&self) -> Option<Experiment> {
         self.current.get()?.experiment()
@@ -190,6 +200,7 @@ impl Service {
         self.metrics.text(&Readings {
             state: self.state(),
             staleness: self.health.staleness(),
+            popular_only: self.current.popular_only(),
             weight_bp: self.current.get().map_or(0, |snapshot| snapshot.weight_bp()),
             permits_in_use: self.admission.in_use(),
             events: self.events.counts(),
@@ -237,6 +248,7 @@ impl Service {
             None => None,
         };
         trace.snapshot = Some(Arc::clone(&snapshot));
+        let popular_only = self.current.popular_only();
         let mut rows = Vec::with_capacity(asks.len());
         for (place, ask) in asks.into_iter().enumerate() {
             if place > 0 && place % CHUNK == 0 {
@@ -245,9 +257,19 @@ impl Service {
             if place % CHUNK == 0 && Instant::now() >= call.deadline {
                 return Err(Refusal::Deadline);
             }
-            let assigned = pinned.unwrap_or_else(|| snapshot.assign(self.options.tenant.as_str(), ask.reader.as_ref()));
+            let assigned = match pinned {
+                _ if popular_only => Assignment { arm: Arm::Stable, counted: false },
+                Some(pinned) => pinned,
+                None => snapshot.assign(self.options.tenant.as_str(), ask.reader.as_ref()),
+            };
             let started = Instant::now();
-            let answer = SCRATCH.with_borrow_mut(|scratch| engine::answer(&snapshot, assigned, &ask, scratch));
+            let answer = SCRATCH.with_borrow_mut(|scratch| {
+                if popular_only {
+                    engine::popular(&snapshot, &ask, scratch)
+                } else {
+                    engine::answer(&snapshot, assigned, &ask, scratch)
+                }
+            });
             let used = trace.arm(assigned.arm);
             used.readers += 1;
             used.counted |= assigned.counted;

@@ -148,7 +148,14 @@ impl Watcher {
             self.service.health.warming();
         }
         let artifact = Arc::clone(&loaded.artifact);
-        let rehearsed = tokio::task::spawn_blocking(move || rehearse(&artifact)).await;
+        let live = self.service.current.get();
+        let rehearsed = tokio::task::spawn_blocking(move || {
+            if let Some(live) = live {
+                artifact.prepare_as(&live.stable.artifact);
+            }
+            rehearse(&artifact)
+        });
+        let rehearsed = rehearsed.await;
         rehearsed.expect("a rehearsal catches panics").map_err(LoadError::Rehearsal)?;
         Ok(loaded.artifact)
     }

@@ -17,6 +17,8 @@ use crate::{
 const READER_BYTES: usize = 512 * 1024;
 /// Numbers below which one reader's scores are computed outright: a coarse copy would not be faster.
 const FEW: usize = 1 << 15;
+/// Where fewer than one book in so many is let through, only those are scored: looking at the rest costs more.
+const SPARSE: usize = 8;
 
 impl Factors {
     /// The reader vector of a history against these book factors, shape `(d,)`, in the eigenbasis.
@@ -85,7 +87,9 @@ impl Factors {
         let x = reader.as_slice().expect("one dimension is contiguous");
         let mut best = Best::new(asked.query.k, n_books);
         let mut panel = vec![[0.0; BOOKS]; d];
-        let candidates = if books.len() < FEW {
+        let candidates = if asked.allowed.len() < n_books / SPARSE {
+            Some(asked.allowed.iter().filter(|row| asked.may_offer(*row)).collect())
+        } else if books.len() < FEW {
             None
         } else {
             self.coarse().of(books, d).candidates(x, asked.query.k, |row| asked.may_offer(row))

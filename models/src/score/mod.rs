@@ -8,12 +8,17 @@ mod batch;
 mod blend;
 mod coarse;
 mod factors;
+mod likeness;
 mod neighbours;
 mod product;
+mod rerank;
+mod ruled;
 mod sessions;
 mod solve;
 mod spectral;
 mod wide;
+
+use std::sync::Arc;
 
 use ndarray::{Array1, ArrayView1};
 
@@ -22,6 +27,8 @@ pub use self::solve::solve_in_place;
 use crate::{
     artifact::{Artifact, MAX_HISTORY, Scorer},
     id::{BookId, BookRow},
+    rows::Rows,
+    rules::Filter,
     sessions::SessionScratch,
     top_k::{self, Scored},
 };
@@ -71,6 +78,8 @@ pub struct Recommendation {
     pub origin: Origin,
     /// How many places, from the first, the model's own scores filled.
     pub n_own: usize,
+    /// Whether there are fewer than `k` books because rules left others out. See [`Artifact::recommend_under`].
+    pub cut_short: bool,
 }
 
 impl Recommendation {
@@ -135,11 +144,14 @@ impl Artifact {
     ///
     /// An empty history gives the most popular books. Places the model has no evidence for are filled by popularity.
     pub fn recommend(&self, query: Query<'_>, scratch: &mut Scratch) -> Recommendation {
-        let asked = Asked::new(self, query);
+        self.answer(&Asked::new(self, query), scratch)
+    }
+
+    fn answer(&self, asked: &Asked<'_>, scratch: &mut Scratch) -> Recommendation {
         let own = asked.personal().then(|| match self.scorer() {
-            Scorer::Factors(factors) => factors.best_of_one(&asked),
-            Scorer::Sessions(sessions) => sessions.best_of_one(&asked, &mut scratch.sessions),
-            _ => asked.best(self.scores(query.history, scratch).as_slice().expect("scores are contiguous")),
+            Scorer::Factors(factors) => factors.best_of_one(asked),
+            Scorer::Sessions(sessions) => sessions.best_of_one(asked, &mut scratch.sessions),
+            _ => asked.best(self.scores(asked.query.history, scratch).as_slice().expect("scores are contiguous")),
         });
         asked.complete(own)
     }
@@ -172,16 +184,23 @@ fn newest(history: &[BookRow]) -> &[BookRow] {
 struct Asked<'a> {
     artifact: &'a Artifact,
     query: Query<'a>,
+    /// Books that rules let through.
+    allowed: Arc<Rows>,
     /// Books that must not appear, ascending. Few: they are looked up for books that score well, not for all.
     kept_back: Vec<BookRow>,
 }
 
 impl<'a> Asked<'a> {
+    /// A query for what can be sold.
     fn new(artifact: &'a Artifact, query: Query<'a>) -> Self {
+        Self::among(artifact, query, artifact.allowed(&Filter::default()))
+    }
+
+    fn among(artifact: &'a Artifact, query: Query<'a>, allowed: Arc<Rows>) -> Self {
         let seen: &[BookRow] = if query.include_seen { &[] } else { query.history };
         let mut kept_back = [seen, query.exclude].concat();
         kept_back.sort_unstable();
-        Self { artifact, query, kept_back }
+        Self { artifact, query, allowed, kept_back }
     }
 
     /// The part of the history that is scored with.
@@ -195,7 +214,7 @@ impl<'a> Asked<'a> {
     }
 
     fn may_offer(&self, row: BookRow) -> bool {
-        self.artifact.catalogue().book(row).is_available() && self.kept_back.binary_search(&row).is_err()
+        self.allowed.has(row) && self.kept_back.binary_search(&row).is_err()
     }
 
     /// The best by scores of all books.
@@ -217,14 +236,13 @@ impl<'a> Asked<'a> {
             // Filled places rank below the model's own, whatever the scales: they carry the score 0.
             books.extend(rest.into_iter().map(|s| if personal { Scored { score: 0.0, ..s } } else { s }));
         }
-        match () {
-            () if matches!(self.artifact.scorer(), Scorer::Popularity) => {
-                Recommendation { n_own: books.len(), books, origin: Origin::Model }
-            }
-            () if !personal => Recommendation { books, origin: Origin::Popularity, n_own },
-            () if n_own < books.len() => Recommendation { books, origin: Origin::FilledFromPopularity, n_own },
-            () => Recommendation { books, origin: Origin::Model, n_own },
-        }
+        let (n_own, origin) = match () {
+            () if matches!(self.artifact.scorer(), Scorer::Popularity) => (books.len(), Origin::Model),
+            () if !personal => (n_own, Origin::Popularity),
+            () if n_own < books.len() => (n_own, Origin::FilledFromPopularity),
+            () => (n_own, Origin::Model),
+        };
+        Recommendation { books, origin, n_own, cut_short: false }
     }
 }
 

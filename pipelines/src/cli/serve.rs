@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// Region written into records.
     #[arg(long, env = "BOOKLOOP_REGION")]
     region: Option<String>,
+    /// Answer everyone with popular books until the kill switch is turned off (`PUT /kill-switch` on the admin port).
+    #[arg(long, env = "BOOKLOOP_POPULAR_ONLY")]
+    popular_only: bool,
     /// Milliseconds between two looks at the registry.
     #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
@@ -60,6 +63,7 @@ impl Arguments {
         options.listen = SocketAddr::new(self.host, self.http_port);
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
         options.region = self.region;
+        options.popular_only = self.popular_only;
         options.poll_interval = Duration::from_millis(self.poll_ms);
         options.drain.delay = Duration::from_secs(self.drain_seconds);
         let running = Server::start(options, ModelSource::Registry(registry), producer)

@@ -83,6 +83,19 @@ fn excluded_books_do_not_appear() {
 }
 
 #[test]
+fn a_list_that_rules_cut_short_says_so_unless_the_canary_is_to_blame() {
+    let rules = Rules {
+        filter: models::Filter { languages: vec!["en".into()], ..models::Filter::default() },
+        ..Rules::default()
+    };
+    let asked = Ask { rules, ..ask("bob", "a", 2) };
+    assert_eq!(told(&snapshot(neighbours(), 0), &asked), (String::new(), Some("filtered-out"), Arm::Stable));
+    let asked = Ask { rules: Rules { max_per_author: Some(1), ..Rules::default() }, ..ask("bob", "a", 2) };
+    let broken = snapshot(overflowing(), 10_000);
+    assert_eq!(told(&broken, &asked), ("b c".into(), Some("canary-not-finite"), Arm::Stable));
+}
+
+#[test]
 fn a_canary_that_scores_infinity_is_answered_for_by_stable_and_keeps_the_blame() {
     let snapshot = snapshot(overflowing(), 10_000);
     let asked = ask("bob", "a", 2);

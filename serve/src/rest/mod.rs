@@ -64,13 +64,14 @@ pub fn rest(service: Arc<Service>) -> Router {
     finish(router, service)
 }
 
-/// The doors for those who run the predictor: metrics, experiments, probes.
+/// The doors for those who run the predictor: metrics, experiments, probes, and the kill switch, which is nowhere else.
 pub fn admin(service: Arc<Service>) -> Router {
     let probes = Router::new()
         .route("/", get(plain::alive))
         .route("/healthz", get(plain::alive))
         .route("/ready", get(plain::ready))
-        .route("/readyz", get(plain::ready));
+        .route("/readyz", get(plain::ready))
+        .route("/kill-switch", get(plain::kill_switch).put(plain::turn_kill_switch));
     finish(probes.merge(watched()), service)
 }
 

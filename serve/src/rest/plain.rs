@@ -51,7 +51,23 @@ pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response
     Json(json!({ "model": service.options.model, "experiments": running })).into_response()
 }
 
-/// `GET /recommend?user_id=&book_id=&k=`.
+/// How the kill switch stands.
+pub(super) async fn kill_switch(State(service): State<Arc<Service>>) -> Response {
+    value(&json!({ "popular_only": service.current.popular_only() }))
+}
+
+/// Turns the kill switch.
+pub(super) async fn turn_kill_switch(State(service): State<Arc<Service>>, request: Request) -> Response {
+    let result = async {
+        let bytes = body::read(request, &service.options.limits).await?;
+        service.turn_popular_only(wire::decode_kill_switch(&bytes)?);
+        Ok::<_, Refusal>(value(&json!({ "popular_only": service.current.popular_only() })))
+    };
+    result.await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// `GET /recommend?user_id=&book_id=&k=`, and rules: `available_only=`, `languages=en,de`, `max_per_author=`,
+/// `max_per_series=`, `diversity=`.
 pub(super) async fn recommend(State(service): State<Arc<Service>>, request: Request) -> Response {
     let mut trace = Trace::new(Protocol::Plain);
     let (call, asked) = (call(&service, &request), question(request.uri()));
@@ -83,7 +99,8 @@ fn question(uri: &axum::http::Uri) -> Result<Ask, Refusal> {
     if reader.is_none() && book.is_none() {
         return Err(Refusal::bad("query: expected user_id or book_id"));
     }
-    Ok(Ask { reader, book, k, ..Ask::default() })
+    let rules = wire::rules::Sent::from_query(&given)?.check(k)?;
+    Ok(Ask { reader, book, k, rules, ..Ask::default() })
 }
 
 /// Clicks and purchases: joined to the answers that are still remembered, and sent on.

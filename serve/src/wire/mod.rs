@@ -5,6 +5,7 @@
 
 mod json;
 pub(crate) mod outcome;
+pub(crate) mod rules;
 mod tensor;
 pub(crate) mod v1;
 pub(crate) mod v2;
@@ -103,6 +104,15 @@ fn check_features(features: &[f64]) -> Result<Vec<f32>, Refusal> {
         Some(place) => Err(Refusal::bad(format!("features: number {place} is out of range for 32 bits"))),
         None => Ok(narrow),
     }
+}
+
+/// How the kill switch is wanted: `{"popular_only": true}`.
+pub(crate) fn decode_kill_switch(body: &[u8]) -> Result<bool, Refusal> {
+    #[derive(Deserialize)]
+    struct Wanted {
+        popular_only: bool,
+    }
+    Ok(json::object::<Wanted>(body)?.popular_only)
 }
 
 /// What the metadata says can be sent and is returned: name, datatype, shape.

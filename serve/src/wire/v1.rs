@@ -3,11 +3,14 @@
 //! Three shapes of instance: a reader `{"user_id": "u-17", "k": 10, ...}`, a book to which similar ones are wanted
 //! `{"book_id": "1", "k": 5}`, and a bare row of features `[0.1, 0.7]`, which is answered by popularity and recorded. A
 //! call holds one shape only, and one bad instance fails the call, because callers index.
+//!
+//! Readers and books may come with rules: `available_only` (true unless sent), `languages`, `exclude_authors`,
+//! `exclude_subjects`, `max_per_author`, `max_per_series` and `diversity`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Count, DEFAULT_K, Id, check_books, check_features, check_k, json};
+use super::{Count, DEFAULT_K, Id, check_books, check_features, check_k, json, rules::Sent};
 use crate::{
     config::MAX_INSTANCES,
     engine::{Answer, Ask, Fallback},
@@ -32,6 +35,13 @@ struct Instance {
     exclude: Option<Vec<Id>>,
     include_seen: Option<bool>,
     features: Option<Vec<f64>>,
+    available_only: Option<bool>,
+    languages: Option<Vec<String>>,
+    exclude_authors: Option<Vec<String>>,
+    exclude_subjects: Option<Vec<String>>,
+    max_per_author: Option<Count>,
+    max_per_series: Option<Count>,
+    diversity: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,14 +97,25 @@ fn instance(json: &str) -> Result<(Shape, Ask), Refusal> {
         }
         Some(b'{') => {
             let found: Instance = json::parse(json.as_bytes())?;
+            let k = found.k.map_or(Ok(DEFAULT_K), |Count(k)| check_k(k))?;
+            let rules = Sent {
+                available_only: found.available_only,
+                languages: found.languages,
+                exclude_authors: found.exclude_authors,
+                exclude_subjects: found.exclude_subjects,
+                max_per_author: found.max_per_author,
+                max_per_series: found.max_per_series,
+                diversity: found.diversity,
+            };
             let ask = Ask {
                 reader: found.user_id.as_ref().map(Id::reader).transpose()?,
                 book: found.book_id.as_ref().map(Id::book).transpose()?,
-                k: found.k.map_or(Ok(DEFAULT_K), |Count(k)| check_k(k))?,
+                k,
                 history: check_books("history", &found.history.unwrap_or_default())?,
                 exclude: check_books("exclude", &found.exclude.unwrap_or_default())?,
                 include_seen: found.include_seen.unwrap_or(false),
                 features: check_features(&found.features.unwrap_or_default())?,
+                rules: rules.check(k)?,
             };
             match (&ask.reader, &ask.book) {
                 (None, Some(_)) => Ok((Shape::Book, ask)),

@@ -3,6 +3,10 @@
 //! Inputs: `user_id` BYTES `[n]`, and optionally `k` INT32 `[1]` or `[n]`, `history` BYTES `[n]`, each element a JSON list
 //! of book ids as text (`"[\"b1\",\"b2\"]"`, empty text for none), and `features` FP32 `[n, f]`.
 //!
+//! Parameters of the request, all optional: `timeout` in microseconds, and rules that hold for every reader:
+//! `available_only`, `max_per_author`, `max_per_series`, `diversity`, and as JSON lists inside text `languages`,
+//! `exclude_authors`, `exclude_subjects`.
+//!
 //! Outputs, `w` being the longest list: `item_ids` BYTES, `scores` FP32 and `titles` BYTES, each `[n, w]`, shorter lists
 //! padded by empty text and 0.0 (no book has an empty id); `model_versions` and `fallbacks` BYTES `[n]`, the version that
 //! scored each reader and why its list is not the model's first choice, or empty text.
@@ -15,6 +19,7 @@ use serde_json::value::RawValue;
 
 use super::{
     DEFAULT_K, Id, TensorSpec, check_books, check_features, check_k, json,
+    rules::{self, Given, Sent},
     tensor::{self, Element, Family},
 };
 use crate::{
@@ -53,9 +58,19 @@ type Parameters = BTreeMap<String, Parameter>;
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Parameter {
-    Switch(#[expect(dead_code, reason = "only its type is checked")] bool),
+    Switch(bool),
     Number(serde_json::Number),
-    Text(#[expect(dead_code, reason = "only its type is checked")] String),
+    Text(String),
+}
+
+impl From<Parameter> for Given {
+    fn from(parameter: Parameter) -> Self {
+        match parameter {
+            Parameter::Switch(value) => Self::Switch(value),
+            Parameter::Number(number) => Self::Number(number),
+            Parameter::Text(text) => Self::Text(text),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -110,12 +125,25 @@ pub(crate) fn decode(body: &[u8]) -> Result<Infer, Refusal> {
         let words = format!("missing input \"user_id\"; this model takes {}, found {found:?}", names(&INPUTS));
         return Err(Refusal::bad(words));
     }
-    let timeout = match parameters.and_then(|mut parameters| parameters.remove("timeout")) {
+    let mut parameters = parameters.unwrap_or_default();
+    let timeout = match parameters.remove("timeout") {
         None => None,
         Some(Parameter::Number(micros)) if micros.is_u64() => micros.as_u64().map(Duration::from_micros),
         Some(_) => return Err(Refusal::bad("parameter timeout: expected an integer of microseconds")),
     };
-    Ok(Infer { id, asks: asks(&by_name)?, outputs: wanted(outputs.unwrap_or_default())?, timeout })
+    let mut asks = asks(&by_name)?;
+    obey(&mut asks, parameters.into_iter().map(|(name, value)| (name, value.into())).collect())?;
+    Ok(Infer { id, asks, outputs: wanted(outputs.unwrap_or_default())?, timeout })
+}
+
+/// Puts the rules among a request's parameters on every reader.
+fn obey(asks: &mut [Ask], parameters: BTreeMap<String, Given>) -> Result<(), Refusal> {
+    let rules = Sent::from_parameters(parameters)?.check(1)?;
+    for ask in asks {
+        rules::fits(&rules, ask.k)?;
+        ask.rules = rules.clone();
+    }
+    Ok(())
 }
 
 fn names(specs: &[TensorSpec]) -> String {

@@ -6,6 +6,7 @@ mod events;
 mod mlflow;
 mod protocol;
 mod refuse;
+mod rules;
 mod server;
 mod split;
 mod swap;
