@@ -70,6 +70,12 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// The body is packed in a way that is not read here.
+    #[error("content-encoding: expected gzip or deflate, found {found:?}")]
+    Coding {
+        /// As sent, cut to 80 characters.
+        found: String,
+    },
     /// The protocol has it, this server does not.
     #[error("{0} is not offered by this model")]
     NotOffered(&'static str),
@@ -98,6 +104,7 @@ impl Refusal {
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
             Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, "slow-body"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::Coding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding"),
             Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, "not-offered"),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
             Self::Shed => (StatusCode::SERVICE_UNAVAILABLE, "shed"),

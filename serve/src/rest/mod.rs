@@ -3,6 +3,7 @@
 //! Every answer of 400 and above is `{"error": "..."}`, also for unknown paths, wrong methods and bugs.
 
 pub(crate) mod body;
+mod compress;
 mod observe;
 mod plain;
 mod v1;
@@ -99,11 +100,13 @@ fn value(value: &serde_json::Value) -> Response {
 /// An answer with the versions that scored it.
 fn answer(answered: &Answered, bytes: Vec<u8>) -> Response {
     let mut response = json(bytes);
-    let versions: Vec<String> = answered.versions().iter().map(ToString::to_string).collect();
-    if let Ok(versions) = HeaderValue::from_str(&versions.join(",")) {
-        response.headers_mut().insert(MODEL_VERSION, versions);
-    }
+    response.headers_mut().insert(MODEL_VERSION, versions(answered));
     response
+}
+
+fn versions(answered: &Answered) -> HeaderValue {
+    let versions: Vec<String> = answered.versions().iter().map(ToString::to_string).collect();
+    HeaderValue::from_str(&versions.join(",")).expect("versions are digits")
 }
 
 /// The result of an inference handler, with the trace of what it did attached for the observer.

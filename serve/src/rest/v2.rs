@@ -5,25 +5,32 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Json,
     extract::{Path, Request, State, rejection::PathRejection},
-    http::StatusCode,
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
 
-use super::{Ids, answer, body, call, traced, value};
+use super::{
+    Ids, MODEL_VERSION, body, call,
+    compress::{self, Coding},
+    traced, value, versions,
+};
 use crate::{
     error::Refusal,
     metrics::Protocol,
     service::{Service, Trace},
-    wire::v2,
+    wire::{binary::Parts, v2},
 };
+
+/// Length of the JSON part of a body that has bytes of tensors behind it.
+const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 type Name = Result<Path<String>, PathRejection>;
 type NameAndVersion = Result<Path<(String, String)>, PathRejection>;
 
 pub(super) async fn server() -> Response {
     value(
-        &json!({ "name": "bookloop", "version": env!("CARGO_PKG_VERSION"), "extensions": ["model_repository_index"] }),
+        &json!({ "name": "bookloop", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data", "model_repository_index"] }),
     )
 }
 
@@ -140,14 +147,26 @@ async fn run(
     drop(snapshot);
     let mut call = call(service, &request);
     let arrived = request.extensions().get::<Ids>().expect("the observer runs before every handler").arrived;
+    let json_length = request.headers().get(JSON_LENGTH).cloned();
+    let accepted = Coding::accepted(request.headers());
     let bytes = body::read(request, &service.options.limits).await?;
     trace.received = Instant::now();
     let mut permit = service.admission.admit().await?;
-    let v2::Infer { id, asks, outputs, timeout } = v2::decode(&bytes)?;
+    let parts = Parts::cut(&bytes, json_length.as_ref().map(HeaderValue::as_bytes))?;
+    let v2::Infer { id, asks, outputs, timeout } = v2::decode(parts)?;
     call.within(arrived, timeout);
     service.admission.widen(&mut permit, asks.len())?;
     let answered = service.recommend(&call, asks, version, trace).await?;
-    Ok(answer(&answered, v2::encode(name, id, &outputs, &answered)))
+    let v2::Encoded { body, json } = v2::encode(name, id, &outputs, &answered);
+    let mut head = axum::http::Response::new(());
+    let headers = head.headers_mut();
+    headers.insert(MODEL_VERSION, versions(&answered));
+    let content_type = if json.is_some() { "application/octet-stream" } else { "application/json" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(length) = json {
+        headers.insert(JSON_LENGTH, HeaderValue::from(length));
+    }
+    Ok(compress::respond(head, body, accepted))
 }
 
 /// Resident versions and their state.

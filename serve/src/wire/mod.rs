@@ -3,6 +3,7 @@
 //! Bodies are read by typed visitors over the raw bytes, never into a tree of values, and nesting is limited before
 //! anything is parsed.
 
+pub(crate) mod binary;
 mod json;
 pub(crate) mod outcome;
 mod tensor;
