@@ -13,7 +13,7 @@ use clap::Args;
 use super::{Place, asked_to_stop, keys, stream};
 use crate::exit;
 
-/// Answer readers: KServe V1 and V2 over HTTP, from the version in production.
+/// Answer readers: KServe V1 and V2 over HTTP and gRPC, from the version in production.
 ///
 /// Follows the registry: when an alias moves, the new version is loaded beside the old one, warmed, and swapped in
 /// without losing a request. SIGTERM drains.
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Port to answer on; 0 picks a free one.
     #[arg(long, alias = "http_port", env = "BOOKLOOP_HTTP_PORT", default_value_t = 8080)]
     http_port: u16,
+    /// Port to answer gRPC on besides, for clients that expect one of its own: the main port answers it too.
+    #[arg(long, alias = "grpc_port", env = "BOOKLOOP_GRPC_PORT")]
+    grpc_port: Option<u16>,
     /// Port for metrics and experiments; on the main port if not given.
     #[arg(long, env = "BOOKLOOP_ADMIN_PORT")]
     admin_port: Option<u16>,
@@ -58,6 +61,7 @@ impl Arguments {
         let producer = self.stream.producer(&root, &stream::process_name("predictor"))?;
         let mut options = Options::new(self.place.tenant.clone(), self.place.model.clone());
         options.listen = SocketAddr::new(self.host, self.http_port);
+        options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
         options.region = self.region;
         options.poll_interval = Duration::from_millis(self.poll_ms);
@@ -66,6 +70,9 @@ impl Arguments {
             .await
             .map_err(|error| exit::coded(exit::UNAVAILABLE, error.to_string()))?;
         eprintln!("listening on http://{}", running.address());
+        if let Some(grpc) = running.grpc_address() {
+            eprintln!("gRPC on {grpc}");
+        }
         if let Some(admin) = running.admin_address() {
             eprintln!("metrics on http://{admin}/metrics");
         }

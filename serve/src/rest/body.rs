@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     body::{Body, Bytes},
     extract::Request,
-    http::header,
+    http::{HeaderMap, header},
 };
 use http_body_util::BodyExt;
 
@@ -20,19 +20,20 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// The whole body, unpacked, if it is short enough and arrives in time. Any content type, or none.
 pub(crate) async fn read(request: Request, limits: &Limits) -> Result<Bytes, Refusal> {
-    let coding = Coding::of_body(request.headers())?;
-    let bytes = received(request, limits).await?;
+    let (head, body) = request.into_parts();
+    let coding = Coding::of_body(&head.headers)?;
+    let bytes = receive(&head.headers, body, limits).await?;
     match coding {
         None => Ok(bytes),
         Some(coding) => coding.unpack(&bytes, limits.body_bytes),
     }
 }
 
-async fn received(request: Request, limits: &Limits) -> Result<Bytes, Refusal> {
+/// The whole body as it was sent.
+pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
     let limit = limits.body_bytes;
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = length.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
-    let mut body = request.into_body();
     if declared > limit as u64 {
         tokio::spawn(linger(body));
         return Err(Refusal::TooLarge { limit });

@@ -101,6 +101,7 @@ struct Input<'a> {
 enum Data<'a> {
     Json(&'a RawValue),
     Raw(&'a [u8]),
+    Typed(Vec<Element>),
 }
 
 impl<'a> JsonInput<'a> {
@@ -218,6 +219,7 @@ fn data(name: &str, input: &Input<'_>, fits: impl Fn(Family) -> bool, want: &str
     let elements = match &input.data {
         Data::Json(data) => tensor::elements(data, &input.shape),
         Data::Raw(bytes) => binary::elements(bytes, &input.datatype, &input.shape),
+        Data::Typed(elements) => proto::counted(elements, &input.shape),
     };
     let elements = elements.map_err(at)?;
     let belongs = |element: &Element| match (family, element) {
@@ -318,5 +320,6 @@ pub(crate) fn decode_index(body: &[u8]) -> Result<bool, Refusal> {
 }
 
 mod answer;
+pub(crate) mod proto;
 #[cfg(test)]
 mod tests;

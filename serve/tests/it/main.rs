@@ -4,6 +4,7 @@
 
 mod binary;
 mod events;
+mod grpc;
 mod mlflow;
 mod protocol;
 mod refuse;
