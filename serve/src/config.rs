@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use models::{ModelName, TenantName};
 
+use crate::wire::cloudevent::Style;
+
 /// The most books one list may have.
 pub const MAX_K: usize = 1000;
 /// The most readers one call may ask for.
@@ -72,6 +74,8 @@ pub struct Options {
     pub remember: Remember,
     /// How many records may wait for the stream.
     pub events: EventQueue,
+    /// What answers to CloudEvents say of themselves.
+    pub cloud_events: Style,
     /// What time it is, for records.
     pub clock: Clock,
 }
@@ -91,6 +95,7 @@ impl Options {
             drain: Drain::default(),
             remember: Remember::default(),
             events: EventQueue::default(),
+            cloud_events: Style::default(),
             clock: Clock::system(),
         }
     }

@@ -45,3 +45,4 @@ pub use rest::{admin, rest};
 pub use server::{ModelSource, Running, Server, Totals};
 pub use service::Service;
 pub use watch::Watcher;
+pub use wire::cloudevent::Style;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ::models::Registry;
-use ::serve::{ModelSource, Options, Server};
+use ::serve::{ModelSource, Options, Server, Style};
 use clap::Args;
 
 use super::{Place, asked_to_stop, keys, stream};
@@ -41,6 +41,15 @@ pub(super) struct Arguments {
     /// Region written into records.
     #[arg(long, env = "BOOKLOOP_REGION")]
     region: Option<String>,
+    /// Type of the events that answer CloudEvents.
+    #[arg(long, env = "CE_TYPE", value_parser = attribute)]
+    ce_type: Option<String>,
+    /// Source of the events that answer CloudEvents; io.kserve.inference.MODEL if not given.
+    #[arg(long, env = "CE_SOURCE", value_parser = attribute)]
+    ce_source: Option<String>,
+    /// Answers to CloudEvents keep the attributes and extensions of their requests.
+    #[arg(long, env = "CE_MERGE")]
+    ce_merge: bool,
     /// Milliseconds between two looks at the registry.
     #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
@@ -54,6 +63,14 @@ Examples:
   bookloop serve --store file:///var/lib/bookloop --tenant acme-books
   curl -s localhost:8080/v1/models/recommender:predict -d '{\"instances\":[{\"user_id\":\"u-17\",\"k\":5}]}'";
 
+/// An attribute that travels as a header.
+fn attribute(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected visible ASCII characters, found {text:?}"))
+}
+
 impl Arguments {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let root = self.place.root()?;
@@ -64,6 +81,9 @@ impl Arguments {
         options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
         options.region = self.region;
+        let style = options.cloud_events;
+        options.cloud_events =
+            Style { kind: self.ce_type.unwrap_or(style.kind), source: self.ce_source, merge: self.ce_merge };
         options.poll_interval = Duration::from_millis(self.poll_ms);
         options.drain.delay = Duration::from_secs(self.drain_seconds);
         let running = Server::start(options, ModelSource::Registry(registry), producer)

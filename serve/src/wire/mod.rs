@@ -4,6 +4,7 @@
 //! anything is parsed.
 
 pub(crate) mod binary;
+pub mod cloudevent;
 mod json;
 pub(crate) mod outcome;
 mod tensor;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod binary;
+mod cloudevents;
 mod events;
 mod grpc;
 mod mlflow;
