@@ -5,6 +5,7 @@
 pub(crate) mod body;
 mod compress;
 mod observe;
+mod openapi;
 mod plain;
 mod v1;
 mod v2;
@@ -44,6 +45,7 @@ pub fn rest(service: Arc<Service>) -> Router {
         .route("/healthz", get(plain::alive))
         .route("/ready", get(plain::ready))
         .route("/readyz", get(plain::ready))
+        .route("/openapi.json", get(openapi::document))
         .route("/recommend", get(plain::recommend))
         .route("/outcomes", post(plain::outcomes))
         .route("/v1/models", get(v1::models))

@@ -7,6 +7,7 @@ mod cloudevents;
 mod events;
 mod grpc;
 mod mlflow;
+mod openapi;
 mod protocol;
 mod refuse;
 mod server;
