@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{
     is_grpc,
@@ -36,11 +36,20 @@ pub(super) async fn observe(State(service): State<Arc<Service>>, mut request: Re
     drop(in_flight);
     echo(&ids, response.headers_mut());
     let done = done.take();
-    // What the method never saw, such as a message that is none, was refused before it.
-    let before = || response.extensions().get::<Status>().map_or((200, ""), |_| (400, "bad-message"));
-    let (code, kind) = done.refused.unwrap_or_else(before);
+    let (code, kind) = done.refused.unwrap_or_else(|| beside(response.extensions().get::<Status>()));
     account(&service, &ids, Finished { code, kind, trace: done.trace });
     response
+}
+
+/// What HTTP would have said where no method of ours did: a message that is none, a method or service nobody has.
+fn beside(status: Option<&Status>) -> (u16, &'static str) {
+    match status.map(Status::code) {
+        None => (200, ""),
+        Some(Code::NotFound) => (404, "unknown-service"),
+        Some(Code::Unimplemented) => (404, "no-such-path"),
+        Some(Code::OutOfRange | Code::ResourceExhausted) => (413, "too-large"),
+        Some(_) => (400, "bad-message"),
+    }
 }
 
 fn is_packed(headers: &HeaderMap) -> bool {
