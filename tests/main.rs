@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bad_input;
+mod clients;
 mod faults;
 mod loop_turns;
 #[path = "../models/tests/it/minio_server.rs"]

@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use models::{ModelName, TenantName};
 
+use crate::wire::cloudevent::Style;
+
 /// The most books one list may have.
 pub const MAX_K: usize = 1000;
 /// The most readers one call may ask for.
@@ -60,6 +62,8 @@ pub struct Options {
     pub model: ModelName,
     /// Where it answers readers. Port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Where it answers gRPC besides the main port, which does so too.
+    pub grpc: Option<SocketAddr>,
     /// Where metrics and experiments are shown; with `None` on the main port.
     pub admin: Option<SocketAddr>,
     /// Region written into records, if any.
@@ -76,6 +80,8 @@ pub struct Options {
     pub events: EventQueue,
     /// Whether the kill switch is on from the start, see [`Service::turn_popular_only`](crate::Service::turn_popular_only).
     pub popular_only: bool,
+    /// What answers to CloudEvents say of themselves.
+    pub cloud_events: Style,
     /// What time it is, for records.
     pub clock: Clock,
 }
@@ -87,6 +93,7 @@ impl Options {
             tenant,
             model,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            grpc: None,
             admin: None,
             region: None,
             poll_interval: Duration::from_secs(1),
@@ -95,6 +102,7 @@ impl Options {
             remember: Remember::default(),
             events: EventQueue::default(),
             popular_only: false,
+            cloud_events: Style::default(),
             clock: Clock::system(),
         }
     }
@@ -119,8 +127,12 @@ impl Options {
         let zero_count = counts.iter().filter(|(_, value)| *value == 0).map(|(name, _)| *name);
         let mut problems: Vec<String> =
             zero_duration.chain(zero_count).map(|name| format!("{name}: expected more than 0, found 0")).collect();
-        if self.admin == Some(self.listen) && self.listen.port() != 0 {
-            problems.push(format!("admin: expected another address than listen, found {} twice", self.listen));
+        let doors = [("listen", Some(self.listen)), ("grpc", self.grpc), ("admin", self.admin)];
+        for (place, (name, address)) in doors.iter().enumerate() {
+            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+            for (other, _) in doors[..place].iter().filter(|(_, other)| *other == Some(address)) {
+                problems.push(format!("{name}: expected another address than {other}, found {address} twice"));
+            }
         }
         problems
     }
@@ -224,6 +236,16 @@ mod tests {
                 "poll_interval: expected more than 0, found 0",
                 "limits.in_flight: expected more than 0, found 0",
                 "admin: expected another address than listen, found 127.0.0.1:8080 twice",
+            ]
+        );
+        options.grpc = options.admin;
+        let twice = |names: &str| format!("{names}, found 127.0.0.1:8080 twice");
+        assert_eq!(
+            options.problems()[2..],
+            [
+                twice("grpc: expected another address than listen"),
+                twice("admin: expected another address than listen"),
+                twice("admin: expected another address than grpc"),
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, and the one table from each kind to a status and to words for the caller.
+//! What can go wrong, and the one table from each kind to its statuses and to words for the caller.
 //!
 //! A [`Refusal`] goes to the client of one request; an [`Error`] goes to whoever starts a server.
 
@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use models::{ModelName, Version};
+use tonic::Code;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,21 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// The body is packed in a way that is not read here.
+    #[error("content-encoding: expected gzip or deflate, found {found:?}")]
+    Coding {
+        /// As sent, cut to 80 characters.
+        found: String,
+    },
+    /// A gRPC path without gRPC.
+    #[error("expected content-type application/grpc")]
+    NotGrpc,
+    /// Not decided here, and not by callers.
+    #[error("versions of {model} are loaded and unloaded as its registry decides: see `bookloop models`")]
+    Decided {
+        /// The model.
+        model: String,
+    },
     /// The protocol has it, this server does not.
     #[error("{0} is not offered by this model")]
     NotOffered(&'static str),
@@ -98,6 +114,9 @@ impl Refusal {
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "wrong-method"),
             Self::SlowBody { .. } => (StatusCode::REQUEST_TIMEOUT, "slow-body"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::Coding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding"),
+            Self::NotGrpc => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-grpc"),
+            Self::Decided { .. } => (StatusCode::FORBIDDEN, "decided-elsewhere"),
             Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, "not-offered"),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
             Self::Shed => (StatusCode::SERVICE_UNAVAILABLE, "shed"),
@@ -106,9 +125,31 @@ impl Refusal {
         }
     }
 
+    /// The status in gRPC.
+    pub fn grpc_code(&self) -> Code {
+        match self {
+            Self::Bad(_) => Code::InvalidArgument,
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Code::NotFound,
+            Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::NotReady(_) | Self::Shed => Code::Unavailable,
+            Self::SlowBody { .. } | Self::Deadline => Code::DeadlineExceeded,
+            Self::Decided { .. } => Code::PermissionDenied,
+            Self::NoSuchPath | Self::WrongMethod | Self::Coding { .. } | Self::NotGrpc | Self::NotOffered(_) => {
+                Code::Unimplemented
+            }
+            Self::Bug => Code::Internal,
+        }
+    }
+
     /// A broken rule, in words.
     pub(crate) fn bad(words: impl Into<String>) -> Self {
         Self::Bad(words.into())
+    }
+}
+
+impl From<&Refusal> for tonic::Status {
+    fn from(refusal: &Refusal) -> Self {
+        Self::new(refusal.grpc_code(), refusal.to_string())
     }
 }
 

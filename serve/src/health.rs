@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
+
 /// What the process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
@@ -51,10 +53,23 @@ impl State {
     }
 }
 
+/// Whether traffic should come, as it changes over a life: never backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// No model yet.
+    Unready,
+    /// A model answers.
+    Ready,
+    /// Leaving: still answering.
+    Draining,
+    /// The door is closed; who still listens is let go.
+    Left,
+}
+
 /// What the parts of the process report about themselves.
 #[derive(Debug)]
 pub(crate) struct Health {
-    draining: AtomicBool,
+    standing: watch::Sender<Standing>,
     /// 0 starting, 1 loading, 2 warming; irrelevant once a snapshot is live.
     phase: AtomicU8,
     load_failed: AtomicBool,
@@ -65,7 +80,7 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) fn new() -> Self {
         Self {
-            draining: AtomicBool::new(false),
+            standing: watch::Sender::new(Standing::Unready),
             phase: AtomicU8::new(0),
             load_failed: AtomicBool::new(false),
             registry_away: AtomicBool::new(false),
@@ -75,7 +90,7 @@ impl Health {
 
     /// The state, given whether a snapshot is live.
     pub(crate) fn state(&self, has_model: bool) -> State {
-        if self.draining.load(Ordering::SeqCst) {
+        if *self.standing.borrow() >= Standing::Draining {
             State::Draining
         } else if has_model {
             let whole = !self.load_failed.load(Ordering::SeqCst) && !self.registry_away.load(Ordering::SeqCst);
@@ -89,8 +104,30 @@ impl Health {
         }
     }
 
+    fn advance(&self, to: Standing) {
+        self.standing.send_if_modified(|standing| {
+            let is_news = *standing < to;
+            *standing = to.max(*standing);
+            is_news
+        });
+    }
+
+    /// A snapshot is live.
+    pub(crate) fn model_is_live(&self) {
+        self.advance(Standing::Ready);
+    }
+
     pub(crate) fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.advance(Standing::Draining);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.advance(Standing::Left);
+    }
+
+    /// The standing now, and every change to come.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
     }
 
     pub(crate) fn loading(&self) {
@@ -140,5 +177,20 @@ mod tests {
         assert!(health.registry_answered(true));
         health.drain();
         assert!(!health.state(true).is_ready());
+    }
+
+    #[test]
+    fn standing_only_moves_on() {
+        let health = Health::new();
+        let mut standing = health.standing();
+        health.model_is_live();
+        assert_eq!(*standing.borrow_and_update(), Standing::Ready);
+        health.drain();
+        health.model_is_live();
+        assert_eq!(*standing.borrow_and_update(), Standing::Draining);
+        health.leave();
+        health.drain();
+        assert_eq!(*standing.borrow_and_update(), Standing::Left);
+        assert_eq!(health.state(true), State::Draining);
     }
 }

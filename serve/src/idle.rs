@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -38,17 +40,56 @@ impl Activity {
     /// A request's head is complete; it lasts until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>, version: axum::http::Version) -> Busy {
         self.requests.fetch_add(1, Ordering::SeqCst);
-        self.is_http2.store(version == axum::http::Version::HTTP_2, Ordering::SeqCst);
-        Busy(Arc::clone(self))
+        let is_http2 = version == axum::http::Version::HTTP_2;
+        self.is_http2.store(is_http2, Ordering::SeqCst);
+        Busy { activity: Arc::clone(self), is_http2 }
     }
 }
 
 /// A request being answered.
-pub(crate) struct Busy(Arc<Activity>);
+pub(crate) struct Busy {
+    activity: Arc<Activity>,
+    is_http2: bool,
+}
+
+impl Busy {
+    /// Lasts until the body is sent where the connection may carry other requests meanwhile: an answer that comes bit by
+    /// bit, such as a health watch, is one request to its end.
+    pub(crate) fn until_sent(self, body: Body) -> Held {
+        let busy = self.is_http2.then_some(self);
+        Held { body, _busy: busy }
+    }
+}
+
+/// A body during which its request lasts.
+pub(crate) struct Held {
+    body: Body,
+    _busy: Option<Busy>,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::SeqCst);
+        self.activity.requests.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

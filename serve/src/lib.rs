@@ -7,7 +7,8 @@
 //! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
 //! - [`canary`]: what is counted per arm, and when a step may advance.
-//! - [`wire`], [`rest()`]: the Open Inference Protocol V1 and V2 as JSON over HTTP.
+//! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
+//!   messages or bytes.
 //! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
 //! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`server`]: staying calm, and being seen.
 
@@ -18,6 +19,7 @@ pub mod current;
 pub mod engine;
 pub mod error;
 pub mod event_log;
+pub mod grpc;
 pub mod health;
 mod idle;
 pub mod metrics;
@@ -27,6 +29,8 @@ pub mod plan;
 mod rest;
 pub mod server;
 pub mod service;
+mod shown;
+mod statistics;
 pub mod watch;
 pub mod wire;
 
@@ -35,8 +39,10 @@ pub use config::{Clock, Drain, EventQueue, Limits, Options, Remember};
 pub use current::{Resident, Snapshot};
 pub use error::{Error, Refusal};
 pub use event_log::{EventCounts, EventLog};
+pub use grpc::grpc;
 pub use health::State;
 pub use rest::{admin, rest};
 pub use server::{ModelSource, Running, Server, Totals};
 pub use service::Service;
 pub use watch::Watcher;
+pub use wire::cloudevent::Style;

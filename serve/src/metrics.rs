@@ -37,6 +37,8 @@ pub enum Protocol {
     V1,
     /// `/v2/.../infer`.
     V2,
+    /// `ModelInfer` of gRPC.
+    Grpc,
     /// `/recommend`.
     Plain,
     /// Anything else, such as an unknown path.
@@ -44,13 +46,14 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    const ALL: [Self; 4] = [Self::V1, Self::V2, Self::Plain, Self::Other];
+    const ALL: [Self; 5] = [Self::V1, Self::V2, Self::Grpc, Self::Plain, Self::Other];
 
     /// The door as a metric label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V1 => "v1",
             Self::V2 => "v2",
+            Self::Grpc => "grpc",
             Self::Plain => "plain",
             Self::Other => "other",
         }

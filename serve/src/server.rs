@@ -31,6 +31,8 @@ use crate::{
 const HEAD_BYTES: usize = 16 * 1024;
 /// Streams of one HTTP/2 connection.
 const STREAMS: u32 = 256;
+/// Between two questions whether an HTTP/2 client is still there; it may be waiting for health to change.
+const PING: Duration = Duration::from_secs(30);
 /// Between closing the door and asking open connections to finish: what was just accepted gets to send its request.
 const SETTLE: Duration = Duration::from_millis(100);
 /// After a failed accept, such as too many open files.
@@ -59,6 +61,7 @@ pub struct Server;
 pub struct Running {
     service: Arc<Service>,
     address: SocketAddr,
+    grpc_address: Option<SocketAddr>,
     admin_address: Option<SocketAddr>,
     looks: mpsc::Sender<oneshot::Sender<()>>,
     /// Set once: no more connections, no more looks.
@@ -84,25 +87,16 @@ impl Server {
             return Err(Error::Settings(problems));
         }
         let (listener, address) = bind(options.listen).await?;
-        let admin = match options.admin {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
-        let admin_address = admin.as_ref().map(|(_, address)| *address);
+        let grpc = bind_if(options.grpc).await?;
+        let admin = bind_if(options.admin).await?;
+        let [grpc_address, admin_address] = [&grpc, &admin].map(|door| door.as_ref().map(|(_, address)| *address));
         let (limits, drain) = (options.limits, options.drain);
         let service = Service::new(options, producer);
         let (stop, stopped) = watch::channel(false);
-        let mut doors =
-            vec![tokio::spawn(serve(listener, crate::rest(Arc::clone(&service)), limits, drain, stopped.clone()))];
-        if let Some((listener, _)) = admin {
-            doors.push(tokio::spawn(serve(
-                listener,
-                crate::admin(Arc::clone(&service)),
-                limits,
-                drain,
-                stopped.clone(),
-            )));
-        }
+        let open = |listener, router| tokio::spawn(serve(listener, router, limits, drain, stopped.clone()));
+        let mut doors = vec![open(listener, crate::rest(Arc::clone(&service)))];
+        doors.extend(grpc.map(|(listener, _)| open(listener, crate::grpc(Arc::clone(&service)))));
+        doors.extend(admin.map(|(listener, _)| open(listener, crate::admin(Arc::clone(&service)))));
         let (looks, asked) = mpsc::channel(16);
         let model = match source {
             ModelSource::Registry(registry) => {
@@ -110,8 +104,8 @@ impl Server {
             }
             ModelSource::Fixed { version, artifact } => tokio::spawn(install(Arc::clone(&service), version, artifact)),
         };
-        tracing::info!(%address, ?admin_address, model = %service.options.model, "listening");
-        Ok(Running { service, address, admin_address, looks, stop, doors, model })
+        tracing::info!(%address, ?grpc_address, ?admin_address, model = %service.options.model, "listening");
+        Ok(Running { service, address, grpc_address, admin_address, looks, stop, doors, model })
     }
 }
 
@@ -120,6 +114,13 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
+}
+
+async fn bind_if(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, Error> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn install(service: Arc<Service>, version: Version, artifact: Arc<Artifact>) {
@@ -138,6 +139,11 @@ impl Running {
     /// Where it answers readers.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it answers gRPC besides, if it has a port of its own.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc_address
     }
 
     /// Where metrics and experiments are shown, if they have a port of their own.
@@ -181,6 +187,7 @@ impl Running {
         self.service.health.drain();
         tracing::info!("draining");
         tokio::time::sleep(drain.delay).await;
+        self.service.health.leave();
         self.stop.send_replace(true);
         for door in self.doors {
             // A door that panicked has been reported by its hook; there is nothing left to wait for.
@@ -245,17 +252,13 @@ fn open(
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let busy = activity.begin(request.version());
         let mut router = router.clone();
-        async move {
-            let response = router.call(request).await;
-            drop(busy);
-            response
-        }
+        async move { router.call(request).await.map(|response| response.map(|body| busy.until_sent(body))) }
     });
     let watcher = graceful.watcher();
     tokio::spawn(async move {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS);
+        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS).keep_alive_interval(PING);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             // Clients that vanish or send no HTTP are their own affair.

@@ -27,6 +27,7 @@ use crate::{
     health::{Health, State},
     metrics::{Metrics, Protocol, Readings, Scored},
     outcomes::{Answers, Shown},
+    statistics::{Done, Statistics},
 };
 
 /// Readers answered between two looks at the deadline and two turns of the run queue.
@@ -44,6 +45,7 @@ pub struct Service {
     pub(crate) current: Current,
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
+    pub(crate) statistics: Statistics,
     pub(crate) events: EventLog,
     pub(crate) answers: Answers,
     pub(crate) health: Health,
@@ -126,6 +128,11 @@ impl Answered {
         versions.dedup();
         versions
     }
+
+    /// The same, comma separated.
+    pub(crate) fn versions_text(&self) -> String {
+        self.versions().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Service {
@@ -138,6 +145,7 @@ impl Service {
             current,
             admission: Admission::new(options.limits.in_flight),
             metrics: Metrics::new(options.model.as_str()),
+            statistics: Statistics::default(),
             answers: Answers::new(options.remember),
             health: Health::new(),
             answered: AtomicU64::new(0),
@@ -164,7 +172,9 @@ impl Service {
             weight_bp = snapshot.weight_bp(),
             "versions swapped"
         );
-        self.current.swap(snapshot)
+        let before = self.current.swap(snapshot);
+        self.health.model_is_live();
+        before
     }
 
     /// The live snapshot, if a model is ready.
@@ -363,6 +373,9 @@ impl Service {
         for (arm, used) in trace.arms() {
             let version = snapshot.resident(arm).version;
             self.metrics.scored(Scored { version, arm, total, score: used.score }, trace.protocol, code);
+            let at_ms = u64::try_from(self.options.clock.now().as_millisecond()).unwrap_or(0);
+            let (readers, is_success) = (used.readers.into(), code < 400 && !used.failed);
+            self.statistics.count(version, &Done { readers, is_success, total, score: used.score, at_ms });
             let Some(step) = snapshot.step.as_ref().filter(|_| used.counted) else { continue };
             let counters = if arm == Arm::Canary { &step.canary } else { &step.stable };
             counters.record(code >= 500 || used.failed, total);

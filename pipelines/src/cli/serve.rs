@@ -7,13 +7,13 @@ use std::{
 };
 
 use ::models::Registry;
-use ::serve::{ModelSource, Options, Server};
+use ::serve::{ModelSource, Options, Server, Style};
 use clap::Args;
 
 use super::{Place, asked_to_stop, keys, stream};
 use crate::exit;
 
-/// Answer readers: KServe V1 and V2 over HTTP, from the version in production.
+/// Answer readers: KServe V1 and V2 over HTTP and gRPC, from the version in production.
 ///
 /// Follows the registry: when an alias moves, the new version is loaded beside the old one, warmed, and swapped in
 /// without losing a request. SIGTERM drains.
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Port to answer on; 0 picks a free one.
     #[arg(long, alias = "http_port", env = "BOOKLOOP_HTTP_PORT", default_value_t = 8080)]
     http_port: u16,
+    /// Port to answer gRPC on besides, for clients that expect one of its own: the main port answers it too.
+    #[arg(long, alias = "grpc_port", env = "BOOKLOOP_GRPC_PORT")]
+    grpc_port: Option<u16>,
     /// Port for metrics and experiments; on the main port if not given.
     #[arg(long, env = "BOOKLOOP_ADMIN_PORT")]
     admin_port: Option<u16>,
@@ -41,6 +44,15 @@ pub(super) struct Arguments {
     /// Answer everyone with popular books until the kill switch is turned off (`PUT /kill-switch` on the admin port).
     #[arg(long, env = "BOOKLOOP_POPULAR_ONLY")]
     popular_only: bool,
+    /// Type of the events that answer CloudEvents.
+    #[arg(long, env = "CE_TYPE", value_parser = attribute)]
+    ce_type: Option<String>,
+    /// Source of the events that answer CloudEvents; io.kserve.inference.MODEL if not given.
+    #[arg(long, env = "CE_SOURCE", value_parser = attribute)]
+    ce_source: Option<String>,
+    /// Answers to CloudEvents keep the attributes and extensions of their requests.
+    #[arg(long, env = "CE_MERGE")]
+    ce_merge: bool,
     /// Milliseconds between two looks at the registry.
     #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
@@ -54,6 +66,14 @@ Examples:
   bookloop serve --store file:///var/lib/bookloop --tenant acme-books
   curl -s localhost:8080/v1/models/recommender:predict -d '{\"instances\":[{\"user_id\":\"u-17\",\"k\":5}]}'";
 
+/// An attribute that travels as a header.
+fn attribute(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected visible ASCII characters, found {text:?}"))
+}
+
 impl Arguments {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let root = self.place.root()?;
@@ -61,15 +81,22 @@ impl Arguments {
         let producer = self.stream.producer(&root, &stream::process_name("predictor"))?;
         let mut options = Options::new(self.place.tenant.clone(), self.place.model.clone());
         options.listen = SocketAddr::new(self.host, self.http_port);
+        options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
         options.region = self.region;
         options.popular_only = self.popular_only;
+        let style = options.cloud_events;
+        options.cloud_events =
+            Style { kind: self.ce_type.unwrap_or(style.kind), source: self.ce_source, merge: self.ce_merge };
         options.poll_interval = Duration::from_millis(self.poll_ms);
         options.drain.delay = Duration::from_secs(self.drain_seconds);
         let running = Server::start(options, ModelSource::Registry(registry), producer)
             .await
             .map_err(|error| exit::coded(exit::UNAVAILABLE, error.to_string()))?;
         eprintln!("listening on http://{}", running.address());
+        if let Some(grpc) = running.grpc_address() {
+            eprintln!("gRPC on {grpc}");
+        }
         if let Some(admin) = running.admin_address() {
             eprintln!("metrics on http://{admin}/metrics");
         }

@@ -1,14 +1,15 @@
-//! Request bodies: bytes counted while they arrive, never more than the limit in memory.
+//! Request bodies: bytes counted while they arrive, never more than the limit in memory, packed or unpacked.
 
 use std::time::Duration;
 
 use axum::{
     body::{Body, Bytes},
     extract::Request,
-    http::header,
+    http::{HeaderMap, header},
 };
 use http_body_util::BodyExt;
 
+use super::compress::Coding;
 use crate::{config::Limits, error::Refusal};
 
 /// After a refused body, how much more is read and thrown away, so that a client which is still sending gets to read
@@ -17,12 +18,22 @@ const LINGER_BYTES: usize = 16 * 1024 * 1024;
 /// And for how long.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The whole body, if it is short enough and arrives in time. Any content type, or none.
+/// The whole body, unpacked, if it is short enough and arrives in time. Any content type, or none.
 pub(crate) async fn read(request: Request, limits: &Limits) -> Result<Bytes, Refusal> {
+    let (head, body) = request.into_parts();
+    let coding = Coding::of_body(&head.headers)?;
+    let bytes = receive(&head.headers, body, limits).await?;
+    match coding {
+        None => Ok(bytes),
+        Some(coding) => coding.unpack(&bytes, limits.body_bytes),
+    }
+}
+
+/// The whole body as it was sent.
+pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
     let limit = limits.body_bytes;
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let declared = length.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
-    let mut body = request.into_body();
     if declared > limit as u64 {
         tokio::spawn(linger(body));
         return Err(Refusal::TooLarge { limit });

@@ -3,7 +3,9 @@
 //! Every answer of 400 and above is `{"error": "..."}`, also for unknown paths, wrong methods and bugs.
 
 pub(crate) mod body;
+mod compress;
 mod observe;
+mod openapi;
 mod plain;
 mod v1;
 mod v2;
@@ -23,9 +25,10 @@ use axum::{
 };
 use models::event::Arm;
 
-pub(crate) use self::observe::Ids;
+pub(crate) use self::observe::{Finished, Ids, account, echo};
 use crate::{
     error::Refusal,
+    grpc,
     service::{Answered, Call, Service, Trace},
 };
 
@@ -35,13 +38,14 @@ const MODEL_VERSION: HeaderName = HeaderName::from_static("x-bookloop-model-vers
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The doors for readers and probes. Metrics and experiments are here too unless they have a port of their own.
+/// The doors for readers and probes, over HTTP and gRPC. Metrics and experiments are here too unless they have a port of their own.
 pub fn rest(service: Arc<Service>) -> Router {
     let mut router = Router::new()
         .route("/", get(plain::alive))
         .route("/healthz", get(plain::alive))
         .route("/ready", get(plain::ready))
         .route("/readyz", get(plain::ready))
+        .route("/openapi.json", get(openapi::document))
         .route("/recommend", get(plain::recommend))
         .route("/outcomes", post(plain::outcomes))
         .route("/v1/models", get(v1::models))
@@ -57,11 +61,16 @@ pub fn rest(service: Arc<Service>) -> Router {
         .route("/v2/models/{model}/versions/{version}", get(v2::version))
         .route("/v2/models/{model}/versions/{version}/ready", get(v2::version_ready))
         .route("/v2/models/{model}/versions/{version}/infer", post(v2::infer_version))
-        .route("/v2/repository/index", post(v2::index));
+        .route("/v2/models/stats", get(v2::all_stats))
+        .route("/v2/models/{model}/stats", get(v2::stats))
+        .route("/v2/models/{model}/versions/{version}/stats", get(v2::version_stats))
+        .route("/v2/repository/index", post(v2::index))
+        .route("/v2/repository/models/{model}/load", post(v2::decided))
+        .route("/v2/repository/models/{model}/unload", post(v2::decided));
     if service.options.admin.is_none() {
         router = router.merge(watched());
     }
-    finish(router, service)
+    finish(router, Arc::clone(&service)).merge(grpc::routes(service))
 }
 
 /// The doors for those who run the predictor: metrics, experiments, probes, and the kill switch, which is nowhere else.
@@ -81,7 +90,7 @@ fn watched() -> Router<Arc<Service>> {
 
 fn finish(router: Router<Arc<Service>>, service: Arc<Service>) -> Router {
     router
-        .fallback(|| async { Refusal::NoSuchPath })
+        .fallback(grpc::unimplemented)
         .method_not_allowed_fallback(|| async { Refusal::WrongMethod })
         .layer(middleware::from_fn_with_state(Arc::clone(&service), observe::observe))
         .with_state(service)
@@ -100,11 +109,12 @@ fn value(value: &serde_json::Value) -> Response {
 /// An answer with the versions that scored it.
 fn answer(answered: &Answered, bytes: Vec<u8>) -> Response {
     let mut response = json(bytes);
-    let versions: Vec<String> = answered.versions().iter().map(ToString::to_string).collect();
-    if let Ok(versions) = HeaderValue::from_str(&versions.join(",")) {
-        response.headers_mut().insert(MODEL_VERSION, versions);
-    }
+    response.headers_mut().insert(MODEL_VERSION, versions(answered));
     response
+}
+
+fn versions(answered: &Answered) -> HeaderValue {
+    HeaderValue::from_str(&answered.versions_text()).expect("versions are digits")
 }
 
 /// The result of an inference handler, with the trace of what it did attached for the observer.
@@ -117,19 +127,24 @@ fn traced(result: Result<Response, Refusal>, trace: Trace) -> Response {
 /// What the service must know of a request besides its questions.
 fn call(service: &Service, request: &Request) -> Call {
     let ids = request.extensions().get::<Ids>().expect("the observer runs before every handler");
-    let text = |name: HeaderName| header_text(request.headers(), &name);
-    let patience = text(EXPECTED_TIMEOUT).and_then(|value| value.parse().ok()).map(Duration::from_millis);
-    let limit = service.options.limits.deadline;
-    Call {
-        request_id: ids.request.clone(),
-        traceparent: text(TRACEPARENT).filter(|value| value.len() <= 128).map(str::to_owned),
-        deadline: ids.arrived + patience.map_or(limit, |patience| patience.min(limit)),
-    }
+    Call::of(service, request.headers(), ids)
 }
 
 impl Call {
-    /// A deadline the body asks for: earlier than ours, never later.
-    fn within(&mut self, arrived: Instant, timeout: Option<Duration>) {
+    /// As the head of a request says, whichever the door.
+    pub(crate) fn of(service: &Service, headers: &HeaderMap, ids: &Ids) -> Self {
+        let text = |name: HeaderName| header_text(headers, &name);
+        let patience = text(EXPECTED_TIMEOUT).and_then(|value| value.parse().ok()).map(Duration::from_millis);
+        let limit = service.options.limits.deadline;
+        Self {
+            request_id: ids.request.clone(),
+            traceparent: text(TRACEPARENT).filter(|value| value.len() <= 128).map(str::to_owned),
+            deadline: ids.arrived + patience.map_or(limit, |patience| patience.min(limit)),
+        }
+    }
+
+    /// A deadline the caller asks for: earlier than ours, never later.
+    pub(crate) fn within(&mut self, arrived: Instant, timeout: Option<Duration>) {
         if let Some(asked) = timeout.and_then(|timeout| arrived.checked_add(timeout)) {
             self.deadline = self.deadline.min(asked);
         }

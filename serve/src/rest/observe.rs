@@ -40,7 +40,7 @@ pub(crate) struct Ids {
 
 impl Ids {
     /// The caller's ids where they are usable, else fresh ones.
-    fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let given = |name: HeaderName| header_text(headers, &name).filter(|id| is_id(id)).map(str::to_owned);
         let request = given(REQUEST_ID).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let correlation = given(CORRELATION_ID).unwrap_or_else(|| request.clone());
@@ -68,24 +68,41 @@ pub(super) async fn observe(State(service): State<Arc<Service>>, mut request: Re
         let seconds = ids.request.bytes().fold(0_u16, |sum, byte| sum + u16::from(byte)) % 3 + 1;
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    for (name, id) in [(REQUEST_ID, &ids.request), (CORRELATION_ID, &ids.correlation)] {
-        headers.insert(name, HeaderValue::from_str(id).expect("ids are visible ASCII"));
-    }
+    echo(&ids, headers);
     if service.state() == health::State::Draining {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    account(&service, &ids, &mut response);
+    let finished = Finished {
+        code: response.status().as_u16(),
+        kind: response.extensions().get::<Kind>().map_or("", |kind| kind.0),
+        trace: response.extensions_mut().remove::<Trace>(),
+    };
+    account(&service, &ids, finished);
     response
 }
 
+/// The ids as the caller gets them back.
+pub(crate) fn echo(ids: &Ids, headers: &mut HeaderMap) {
+    for (name, id) in [(REQUEST_ID, &ids.request), (CORRELATION_ID, &ids.correlation)] {
+        headers.insert(name, HeaderValue::from_str(id).expect("ids are visible ASCII"));
+    }
+}
+
+/// How a request ended.
+pub(crate) struct Finished {
+    /// The status of HTTP, or what HTTP would have said.
+    pub(crate) code: u16,
+    /// The word of a refusal.
+    pub(crate) kind: &'static str,
+    /// What was done, if it was an inference.
+    pub(crate) trace: Option<Trace>,
+}
+
 /// Counts and logs a finished request. Reader ids and features never reach the log.
-fn account(service: &Service, ids: &Ids, response: &mut Response) {
+pub(crate) fn account(service: &Service, ids: &Ids, Finished { code, kind, trace }: Finished) {
     let total = ids.arrived.elapsed();
-    let code = response.status().as_u16();
-    let trace = response.extensions_mut().remove::<Trace>();
     let is_inference = trace.is_some();
     let trace = trace.unwrap_or_else(|| Trace::new(Protocol::Other));
-    let kind = response.extensions().get::<Kind>().map_or("", |kind| kind.0);
     service.finished(&trace, code, kind, trace.received.elapsed());
 
     let sampled =

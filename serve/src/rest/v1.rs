@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -13,8 +14,14 @@ use crate::{
     error::Refusal,
     metrics::Protocol,
     service::{Service, Trace},
-    wire,
+    wire::{
+        self,
+        cloudevent::{self, Event, Mode},
+    },
 };
+
+/// The type of a body that is a whole event.
+const EVENT_TYPE: &str = "application/cloudevents+json";
 
 type Segment = Result<Path<String>, PathRejection>;
 
@@ -57,11 +64,53 @@ async fn predict(
     }
     service.ready_snapshot()?;
     let call = call(service, &request);
-    let bytes = body::read(request, &service.options.limits).await?;
+    let is_structured = is_structured(request.headers());
+    let texts = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let mut event = cloudevent::from_headers(texts)?;
+    let mut bytes = body::read(request, &service.options.limits).await?;
     trace.received = Instant::now();
     let mut permit = service.admission.admit().await?;
+    if is_structured
+        && event.is_none()
+        && let Some((found, data)) = cloudevent::from_body(&bytes)?
+    {
+        (event, bytes) = (Some(found), data.into());
+    }
     let asks = wire::v1::decode(&bytes)?;
     service.admission.widen(&mut permit, asks.len())?;
     let answered = service.recommend(&call, asks, None, trace).await?;
-    Ok(answer(&answered, wire::v1::encode(&answered)))
+    let body = wire::v1::encode(&answered);
+    Ok(match event {
+        None => answer(&answered, body),
+        Some(event) => as_event(service, &event, |body| answer(&answered, body), body),
+    })
+}
+
+/// Whether a body says it is a whole event.
+fn is_structured(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(EVENT_TYPE)
+}
+
+/// An answer in the mode in which its event came.
+fn as_event(service: &Service, event: &Event, answer: impl FnOnce(Vec<u8>) -> Response, body: Vec<u8>) -> Response {
+    let options = &service.options;
+    let id = uuid::Uuid::new_v4().to_string();
+    let attributes = event.answer(&options.cloud_events, options.model.as_str(), &id, options.clock.now());
+    if event.mode == Mode::Structured {
+        let mut response = answer(cloudevent::structured(attributes, &body));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_TYPE));
+        return response;
+    }
+    let mut response = answer(body);
+    for (name, value) in attributes {
+        let name = HeaderName::try_from(format!("ce-{name}"));
+        let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
+        // Attributes came in as headers, or are settings checked at the start.
+        if let (Ok(name), Some(value)) = (name, value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }

@@ -30,10 +30,16 @@ pub(super) fn family(datatype: &str) -> Result<Family, Refusal> {
         "UINT32" => unsigned(32),
         "UINT64" => unsigned(64),
         "FP32" | "FP64" => Family::Float,
-        "FP16" => return Err(Refusal::bad("FP16 has no JSON form")),
-        "BOOL" => return Err(Refusal::bad("no input of this model is BOOL")),
-        other => return Err(Refusal::bad(format!("unknown datatype {:?}", crate::error::cut(other)))),
+        other => return Err(unknown(other)),
     })
+}
+
+/// No input is of this datatype, which may not even be one.
+pub(super) fn unknown(datatype: &str) -> Refusal {
+    match datatype {
+        "FP16" | "BOOL" => Refusal::bad(format!("no input of this model is {datatype}")),
+        other => Refusal::bad(format!("unknown datatype {:?}", crate::error::cut(other))),
+    }
 }
 
 /// Number of elements of a shape; `[]` is one element.
@@ -160,7 +166,7 @@ mod tests {
     fn integers_have_the_range_of_their_datatype() {
         assert_eq!(family("int32").unwrap(), Family::Integer(-2_147_483_648, 2_147_483_647));
         assert_eq!(family("UINT64").unwrap(), Family::Integer(0, u64::MAX.into()));
-        assert_eq!(family("FP16").unwrap_err().to_string(), "FP16 has no JSON form");
+        assert_eq!(family("FP16").unwrap_err().to_string(), "no input of this model is FP16");
         assert!(family("BF16").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! V2, the Open Inference Protocol as JSON: named tensors in, named tensors out.
+//! V2, the Open Inference Protocol: named tensors in, named tensors out, as JSON, as bytes behind it, or as messages.
 //!
 //! Inputs: `user_id` BYTES `[n]`, and optionally `k` INT32 `[1]` or `[n]`, `history` BYTES `[n]`, each element a JSON list
 //! of book ids as text (`"[\"b1\",\"b2\"]"`, empty text for none), and `features` FP32 `[n, f]`.
@@ -13,21 +13,23 @@
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use models::top_k::Scored;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    DEFAULT_K, Id, TensorSpec, check_books, check_features, check_k, json,
+    DEFAULT_K, Id, TensorSpec,
+    binary::{self, Parts, Rest},
+    check_books, check_features, check_k, json,
     rules::{self, Given, Sent},
     tensor::{self, Element, Family},
 };
 use crate::{
     config::MAX_INSTANCES,
-    engine::{Answer, Ask, Fallback},
+    engine::Ask,
     error::{Refusal, cut},
-    service::Answered,
 };
+
+pub(crate) use self::answer::{Encoded, encode};
 
 /// What may be sent.
 pub(crate) const INPUTS: [TensorSpec; 4] =
@@ -47,10 +49,18 @@ pub(crate) const OUTPUTS: [TensorSpec; 5] = [
 pub(crate) struct Infer {
     pub(crate) id: Option<String>,
     pub(crate) asks: Vec<Ask>,
-    /// Wanted outputs by name, in the wanted order.
-    pub(crate) outputs: Vec<&'static str>,
+    /// Wanted outputs, in the wanted order.
+    pub(crate) outputs: Vec<Wanted>,
     /// Least of the caller's patience and ours.
     pub(crate) timeout: Option<Duration>,
+}
+
+/// An output as it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) name: &'static str,
+    /// As bytes behind the JSON instead of inside it.
+    pub(crate) binary: bool,
 }
 
 type Parameters = BTreeMap<String, Parameter>;
@@ -78,13 +88,13 @@ struct Body<'a> {
     id: Option<String>,
     parameters: Option<Parameters>,
     #[serde(borrow)]
-    inputs: Option<Vec<Input<'a>>>,
+    inputs: Option<Vec<JsonInput<'a>>>,
     #[serde(borrow)]
     outputs: Option<Vec<Output<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Input<'a> {
+struct JsonInput<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     shape: Vec<i64>,
@@ -95,18 +105,65 @@ struct Input<'a> {
     parameters: Option<Parameters>,
 }
 
+/// A named tensor, whichever way its elements came.
+struct Input<'a> {
+    name: Cow<'a, str>,
+    shape: Vec<i64>,
+    datatype: Cow<'a, str>,
+    data: Data<'a>,
+}
+
+enum Data<'a> {
+    Json(&'a RawValue),
+    Raw(&'a [u8]),
+    Typed(Vec<Element>),
+}
+
+impl<'a> JsonInput<'a> {
+    /// With its elements, which are in the JSON or next in the bytes behind it.
+    fn filled(self, rest: &mut Rest<'a>) -> Result<Input<'a>, Refusal> {
+        let Self { name, shape, datatype, data, parameters } = self;
+        let at = |refusal: Refusal| Refusal::bad(format!("input {:?}: {refusal}", cut(&name)));
+        let size = parameters.and_then(|mut parameters| parameters.remove("binary_data_size"));
+        let data = match (data, size) {
+            (Some(data), None) => Data::Json(data),
+            (None, Some(Parameter::Number(size))) if size.is_u64() => {
+                let size = size.as_u64().and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+                Data::Raw(rest.take(size).map_err(at)?)
+            }
+            (None, Some(_)) => return Err(at(Refusal::bad("binary_data_size: expected a number of bytes"))),
+            (None, None) => return Err(at(Refusal::bad("expected \"data\" or binary_data_size"))),
+            (Some(_), Some(_)) => return Err(at(Refusal::bad("expected \"data\" or binary_data_size, found both"))),
+        };
+        Ok(Input { name, shape, datatype, data })
+    }
+}
+
 #[derive(Deserialize)]
 struct Output<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
-    #[serde(rename = "parameters")]
-    _parameters: Option<Parameters>,
+    parameters: Option<Parameters>,
 }
 
-/// The questions of an `infer` body.
-pub(crate) fn decode(body: &[u8]) -> Result<Infer, Refusal> {
-    let Body { id, parameters, inputs, outputs } = json::object(body)?;
+/// The questions of an `infer` body: JSON, or JSON with bytes behind it.
+pub(crate) fn decode<'a>(body: impl Into<Parts<'a>>) -> Result<Infer, Refusal> {
+    let parts = body.into();
+    let Body { id, parameters, inputs, outputs } = json::object(parts.json)?;
     let inputs = inputs.ok_or_else(|| Refusal::bad("expected \"inputs\""))?;
+    let mut rest = Rest::of(parts);
+    let inputs = inputs.into_iter().map(|input| input.filled(&mut rest)).collect::<Result<Vec<_>, _>>()?;
+    rest.finish()?;
+    assemble(id, parameters.unwrap_or_default(), inputs, outputs.unwrap_or_default())
+}
+
+/// A request whose tensors are found, whichever door it came through.
+fn assemble(
+    id: Option<String>,
+    mut parameters: Parameters,
+    inputs: Vec<Input<'_>>,
+    outputs: Vec<Output<'_>>,
+) -> Result<Infer, Refusal> {
     let mut by_name: BTreeMap<&'static str, Input<'_>> = BTreeMap::new();
     for input in inputs {
         let Some((name, ..)) = INPUTS.iter().find(|(name, ..)| *name == input.name) else {
@@ -125,15 +182,16 @@ pub(crate) fn decode(body: &[u8]) -> Result<Infer, Refusal> {
         let words = format!("missing input \"user_id\"; this model takes {}, found {found:?}", names(&INPUTS));
         return Err(Refusal::bad(words));
     }
-    let mut parameters = parameters.unwrap_or_default();
     let timeout = match parameters.remove("timeout") {
         None => None,
         Some(Parameter::Number(micros)) if micros.is_u64() => micros.as_u64().map(Duration::from_micros),
         Some(_) => return Err(Refusal::bad("parameter timeout: expected an integer of microseconds")),
     };
+    let binary = switch(&parameters, "binary_data_output")?.unwrap_or(false);
+    let outputs = wanted(outputs, binary)?;
     let mut asks = asks(&by_name)?;
     obey(&mut asks, parameters.into_iter().map(|(name, value)| (name, value.into())).collect())?;
-    Ok(Infer { id, asks, outputs: wanted(outputs.unwrap_or_default())?, timeout })
+    Ok(Infer { id, asks, outputs, timeout })
 }
 
 /// Puts the rules among a request's parameters on every reader.
@@ -150,20 +208,31 @@ fn names(specs: &[TensorSpec]) -> String {
     format!("{:?}", specs.iter().map(|(name, ..)| *name).collect::<Vec<_>>())
 }
 
-fn wanted(outputs: Vec<Output<'_>>) -> Result<Vec<&'static str>, Refusal> {
-    if outputs.is_empty() {
-        return Ok(OUTPUTS.iter().map(|(name, ..)| *name).collect());
+/// A parameter that is true or false, if it is there.
+fn switch(parameters: &Parameters, name: &str) -> Result<Option<bool>, Refusal> {
+    match parameters.get(name) {
+        None => Ok(None),
+        Some(Parameter::Switch(on)) => Ok(Some(*on)),
+        Some(_) => Err(Refusal::bad(format!("parameter {name}: expected true or false"))),
     }
-    let mut wanted = Vec::with_capacity(outputs.len());
+}
+
+/// The wanted outputs, as bytes where they or, failing that, the whole request say so.
+fn wanted(outputs: Vec<Output<'_>>, binary: bool) -> Result<Vec<Wanted>, Refusal> {
+    if outputs.is_empty() {
+        return Ok(OUTPUTS.iter().map(|(name, ..)| Wanted { name, binary }).collect());
+    }
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(outputs.len());
     for output in outputs {
         let Some((name, ..)) = OUTPUTS.iter().find(|(name, ..)| *name == output.name) else {
             let words = format!("unknown output {:?}; this model gives {}", cut(&output.name), names(&OUTPUTS));
             return Err(Refusal::bad(words));
         };
-        if wanted.contains(name) {
+        if wanted.iter().any(|wanted| wanted.name == *name) {
             return Err(Refusal::bad(format!("output {name:?} asked for twice")));
         }
-        wanted.push(*name);
+        let own = switch(&output.parameters.unwrap_or_default(), "binary_data")?;
+        wanted.push(Wanted { name, binary: own.unwrap_or(binary) });
     }
     Ok(wanted)
 }
@@ -171,15 +240,16 @@ fn wanted(outputs: Vec<Output<'_>>) -> Result<Vec<&'static str>, Refusal> {
 /// One input's elements, after its datatype was found to be of the right family.
 fn data(name: &str, input: &Input<'_>, fits: impl Fn(Family) -> bool, want: &str) -> Result<Vec<Element>, Refusal> {
     let at = |refusal: Refusal| Refusal::bad(format!("input {name:?}: {refusal}"));
-    if input.parameters.as_ref().is_some_and(|parameters| parameters.contains_key("binary_data_size")) {
-        return Err(at(Refusal::bad("binary tensors are not offered, send \"data\"")));
-    }
     let family = tensor::family(&input.datatype).map_err(at)?;
     if !fits(family) {
         return Err(at(Refusal::bad(format!("expected datatype {want}, found {}", cut(&input.datatype)))));
     }
-    let data = input.data.ok_or_else(|| at(Refusal::bad("expected \"data\"")))?;
-    let elements = tensor::elements(data, &input.shape).map_err(at)?;
+    let elements = match &input.data {
+        Data::Json(data) => tensor::elements(data, &input.shape),
+        Data::Raw(bytes) => binary::elements(bytes, &input.datatype, &input.shape),
+        Data::Typed(elements) => proto::counted(elements, &input.shape),
+    };
+    let elements = elements.map_err(at)?;
     let belongs = |element: &Element| match (family, element) {
         (Family::Text, Element::Text(_)) | (Family::Float, Element::Integer(_) | Element::Float(_)) => true,
         (Family::Integer(low, high), Element::Integer(number)) => (low..=high).contains(number),
@@ -252,94 +322,6 @@ fn texts(input: &Input<'_>, name: &str) -> Result<Vec<String>, Refusal> {
     Ok(elements.into_iter().filter_map(text).collect())
 }
 
-#[derive(Serialize)]
-struct Response<'a> {
-    model_name: &'a str,
-    model_version: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-    parameters: ResponseParameters,
-    outputs: Vec<Tensor<'a>>,
-}
-
-#[derive(Serialize)]
-struct ResponseParameters {
-    variant: &'static str,
-    alias: &'static str,
-}
-
-#[derive(Serialize)]
-struct Tensor<'a> {
-    name: &'static str,
-    shape: Vec<usize>,
-    datatype: &'static str,
-    data: Values<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Values<'a> {
-    Text(Vec<Cow<'a, str>>),
-    Float(Vec<f32>),
-}
-
-/// The body of an `infer` answer. When the readers of a call met both arms, `model_version` is production's, `variant`
-/// is `mixed`, and `model_versions` tells them apart.
-pub(crate) fn encode(model: &str, id: Option<String>, outputs: &[&'static str], answered: &Answered) -> Vec<u8> {
-    let mut served = answered.rows.iter().map(|(_, answer)| answered.served(answer));
-    let first = served.next().unwrap_or(&answered.snapshot.stable);
-    let mixed = served.any(|other| other.arm != first.arm);
-    let reported = if mixed { &answered.snapshot.stable } else { first };
-    let variant = if mixed { "mixed" } else { reported.arm.as_str() };
-    let response = Response {
-        model_name: model,
-        model_version: reported.version.to_string(),
-        id,
-        parameters: ResponseParameters { variant, alias: reported.alias() },
-        outputs: outputs.iter().map(|name| tensor_of(name, answered)).collect(),
-    };
-    serde_json::to_vec(&response).expect("scores are finite and keys are text")
-}
-
-fn tensor_of<'a>(name: &'static str, answered: &'a Answered) -> Tensor<'a> {
-    let n = answered.rows.len();
-    let width = answered.rows.iter().map(|(_, answer)| answer.books.len()).max().unwrap_or(0);
-    let book = |answer: &'a Answer, scored: &Scored| answered.served(answer).artifact.catalogue().book(scored.row);
-    let text_lists = |text: &dyn Fn(models::BookRef<'a>) -> &'a str| {
-        padded(answered, width, Cow::Borrowed(""), |answer, scored| Cow::Borrowed(text(book(answer, scored))))
-    };
-    let per_row = |text: &dyn Fn(&'a Answer) -> Cow<'a, str>| answered.rows.iter().map(|(_, a)| text(a)).collect();
-    let (shape, datatype, data) = match name {
-        "item_ids" => (vec![n, width], "BYTES", Values::Text(text_lists(&models::BookRef::item_id))),
-        "titles" => (vec![n, width], "BYTES", Values::Text(text_lists(&|book| book.title().unwrap_or_default()))),
-        "scores" => (vec![n, width], "FP32", Values::Float(padded(answered, width, 0.0, |_, scored| scored.score))),
-        "model_versions" => {
-            let versions = per_row(&|answer| answered.served(answer).version.to_string().into());
-            (vec![n], "BYTES", Values::Text(versions))
-        }
-        _ => {
-            let reasons = per_row(&|answer| answer.fallback.map_or("", Fallback::as_str).into());
-            (vec![n], "BYTES", Values::Text(reasons))
-        }
-    };
-    Tensor { name, shape, datatype, data }
-}
-
-/// One value per listed book, row-major `[n, width]`, short lists filled up with `pad`.
-fn padded<'a, T: Clone>(
-    answered: &'a Answered,
-    width: usize,
-    pad: T,
-    value: impl Fn(&'a Answer, &Scored) -> T,
-) -> Vec<T> {
-    let mut values = Vec::with_capacity(width * answered.rows.len());
-    for (row, (_, answer)) in answered.rows.iter().enumerate() {
-        values.extend(answer.books.iter().map(|scored| value(answer, scored)));
-        values.resize((row + 1) * width, pad.clone());
-    }
-    values
-}
-
 /// What the metadata calls show of tensors.
 #[derive(Serialize)]
 pub(crate) struct TensorMetadata {
@@ -365,5 +347,7 @@ pub(crate) fn decode_index(body: &[u8]) -> Result<bool, Refusal> {
     Ok(json::object::<Index>(body)?.ready.unwrap_or(false))
 }
 
+mod answer;
+pub(crate) mod proto;
 #[cfg(test)]
 mod tests;

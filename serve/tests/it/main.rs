@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod binary;
+mod cloudevents;
 mod events;
+mod grpc;
 mod mlflow;
+mod openapi;
 mod protocol;
 mod refuse;
 mod rules;

@@ -171,3 +171,35 @@ async fn a_request_in_flight_is_answered_after_the_door_has_closed() {
     assert_eq!(leaving.await.unwrap().events.delivered, 1);
     assert_eq!(stream.records("ml.predictions").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_health_watch_is_told_of_the_drain_and_let_go_at_its_end() {
+    use serve::grpc::proto::{ServerReadyRequest, grpc_inference_service_client::GrpcInferenceServiceClient};
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    let mut apart = options();
+    apart.grpc = Some("127.0.0.1:0".parse().unwrap());
+    apart.drain.delay = Duration::from_millis(300);
+    let (running, _) = start(apart).await;
+    let http = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<tonic::body::Body>();
+    let mut watches = Vec::new();
+    for address in [running.address(), running.grpc_address().unwrap()] {
+        let origin: hyper::Uri = format!("http://{address}").parse().unwrap();
+        let mut client = HealthClient::with_origin(http.clone(), origin.clone());
+        let mut watch = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+        assert_eq!(watch.message().await.unwrap().unwrap().status().as_str_name(), "SERVING");
+        watches.push((watch, GrpcInferenceServiceClient::with_origin(http.clone(), origin)));
+    }
+    let begun = Instant::now();
+    let leaving = tokio::spawn(running.shutdown());
+    for (watch, client) in &mut watches {
+        assert_eq!(watch.message().await.unwrap().unwrap().status().as_str_name(), "NOT_SERVING");
+        let ready = client.server_ready(ServerReadyRequest {}).await.unwrap();
+        assert!(!ready.get_ref().ready, "still answering, no longer ready");
+    }
+    for (watch, _) in &mut watches {
+        assert!(watch.message().await.unwrap().is_none(), "ended, not broken off");
+    }
+    leaving.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "no watcher held the door: {:?}", begun.elapsed());
+}

@@ -81,10 +81,18 @@ fn wrong_types_and_shapes_are_refused_by_name() {
         "input \"user_id\": expected datatype BYTES, found INT32"
     );
     assert_eq!(refused(&user("[1]", "BYTES", r#","data":[1]"#)), "input \"user_id\": element 0 is not a BYTES");
-    assert_eq!(refused(&user("[1]", "BYTES", "")), "input \"user_id\": expected \"data\"");
+    assert_eq!(refused(&user("[1]", "BYTES", "")), "input \"user_id\": expected \"data\" or binary_data_size");
     assert!(refused(&user("[1.5]", "BYTES", r#","data":["a"]"#)).starts_with("JSON: invalid type: floating point"));
     let binary = r#","parameters":{"binary_data_size":5}"#;
-    assert!(refused(&user("[1]", "BYTES", binary)).contains("binary tensors are not offered"));
+    assert!(refused(&user("[1]", "BYTES", binary)).contains("needs the header Inference-Header-Content-Length"));
+    let both = r#","data":["a"],"parameters":{"binary_data_size":5}"#;
+    assert!(refused(&user("[1]", "BYTES", both)).ends_with("found both"));
+    let text = r#","parameters":{"binary_data_size":"5"}"#;
+    assert!(refused(&user("[1]", "BYTES", text)).ends_with("binary_data_size: expected a number of bytes"));
+    assert_eq!(
+        refused(&body("", r#","parameters":{"binary_data_output":1}"#)),
+        "parameter binary_data_output: expected true or false"
+    );
     assert_eq!(refused("{}"), "expected \"inputs\"");
 }
 
