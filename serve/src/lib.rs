@@ -6,7 +6,7 @@
 //!
 //! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
-//! - [`canary`]: what is counted per arm, and when a step may advance.
+//! - [`canary`]: what is counted per arm, and when a step may advance. [`mod@judge`]: the statistics of trials.
 //! - [`wire`], [`rest()`]: the Open Inference Protocol V1 and V2 as JSON over HTTP.
 //! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
 //! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`server`]: staying calm, and being seen.
@@ -20,6 +20,7 @@ pub mod error;
 pub mod event_log;
 pub mod health;
 mod idle;
+pub mod judge;
 pub mod metrics;
 pub mod mlflow;
 pub mod outcomes;
