@@ -6,7 +6,7 @@
 //!
 //! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
-//! - [`canary`]: what is counted per arm, and when a step may advance. [`mod@judge`]: the statistics of trials.
+//! - [`canary`]: a trial as this process sees it. [`judge`]: when its step may be left, and when it has done harm.
 //! - [`wire`], [`rest()`]: the Open Inference Protocol V1 and V2 as JSON over HTTP.
 //! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
 //! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`server`]: staying calm, and being seen.
@@ -21,6 +21,7 @@ pub mod event_log;
 pub mod health;
 mod idle;
 pub mod judge;
+mod ledger;
 pub mod metrics;
 pub mod mlflow;
 pub mod outcomes;
@@ -31,7 +32,7 @@ pub mod service;
 pub mod watch;
 pub mod wire;
 
-pub use canary::{Experiment, StepPolicy, StepStats, StepVerdict, judge, next_step};
+pub use canary::Experiment;
 pub use config::{Clock, Drain, EventQueue, Limits, Options, Remember};
 pub use current::{Resident, Snapshot};
 pub use error::{Error, Refusal};

@@ -12,7 +12,8 @@ use std::{
 use jiff::Timestamp;
 use models::{
     Artifact, BookId, ReaderId, Scratch, Version,
-    event::{Arm, ModelRef, Prediction, SCHEMA_VERSION},
+    event::{Arm, ModelRef, Outcome, OutcomeKind, Prediction, SCHEMA_VERSION},
+    split,
     stream::Producer,
 };
 
@@ -25,6 +26,7 @@ use crate::{
     error::{Refusal, cut},
     event_log::EventLog,
     health::{Health, State},
+    ledger::Exposure,
     metrics::{Metrics, Protocol, Readings, Scored},
     outcomes::{Answers, Shown},
 };
@@ -68,6 +70,8 @@ pub(crate) struct Trace {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) stable: ArmUse,
     pub(crate) canary: ArmUse,
+    /// Readers the split assigned, while a trial runs.
+    pub(crate) exposed: Vec<Exposure>,
 }
 
 /// One arm's part in a request.
@@ -75,10 +79,6 @@ pub(crate) struct Trace {
 pub(crate) struct ArmUse {
     /// Readers assigned to it.
     pub(crate) readers: u32,
-    /// Whether the split assigned any of them.
-    pub(crate) counted: bool,
-    /// Whether another arm had to answer for it.
-    pub(crate) failed: bool,
     /// Time spent scoring for its readers.
     pub(crate) score: Duration,
 }
@@ -91,6 +91,7 @@ impl Trace {
             snapshot: None,
             stable: ArmUse::default(),
             canary: ArmUse::default(),
+            exposed: Vec::new(),
         }
     }
 
@@ -177,7 +178,7 @@ impl Service {
 
     /// The canary as it stands in this process, if one runs.
     pub fn experiment(&self) -> Option<Experiment> {
-        self.current.get()?.experiment()
+        self.current.get()?.experiment(&self.options.policy, self.options.clock.now())
     }
 
     /// The way to the stream.
@@ -248,10 +249,22 @@ impl Service {
             let assigned = pinned.unwrap_or_else(|| snapshot.assign(self.options.tenant.as_str(), ask.reader.as_ref()));
             let started = Instant::now();
             let answer = SCRATCH.with_borrow_mut(|scratch| engine::answer(&snapshot, assigned, &ask, scratch));
+            let score = started.elapsed();
             let used = trace.arm(assigned.arm);
             used.readers += 1;
-            used.counted |= assigned.counted;
-            used.score += started.elapsed();
+            used.score += score;
+            if assigned.counted
+                && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
+            {
+                let answered = answer.as_ref().ok();
+                trace.exposed.push(Exposure {
+                    unit: split::unit(&salt, self.options.tenant.as_str(), reader.as_str()),
+                    arm: assigned.arm,
+                    failed: answered.is_none_or(|it| it.fallback.is_some_and(Fallback::is_canary_failure)),
+                    short: answered.is_some_and(|it| it.books.len() < ask.k),
+                    score,
+                });
+            }
             let answer = answer.map_err(|failure| {
                 tracing::error!(
                     version = snapshot.resident(assigned.arm).version.get(),
@@ -260,7 +273,6 @@ impl Service {
                 );
                 Refusal::Bug
             })?;
-            used.failed |= answer.fallback.is_some_and(Fallback::is_canary_failure);
             rows.push((ask, answer));
         }
         let answered = Answered { snapshot, rows };
@@ -341,9 +353,18 @@ impl Service {
         for (arm, used) in trace.arms() {
             let version = snapshot.resident(arm).version;
             self.metrics.scored(Scored { version, arm, total, score: used.score }, trace.protocol, code);
-            let Some(step) = snapshot.step.as_ref().filter(|_| used.counted) else { continue };
-            let counters = if arm == Arm::Canary { &step.canary } else { &step.stable };
-            counters.record(code >= 500 || used.failed, total);
+        }
+        if let Some(step) = snapshot.step.as_ref().filter(|_| !trace.exposed.is_empty()) {
+            step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options.clock.now());
+        }
+    }
+
+    /// Tells the running trial of a click that was joined to an answer.
+    pub(crate) fn acted(&self, outcome: &Outcome) {
+        let Some(snapshot) = self.current.get().filter(|_| outcome.kind == OutcomeKind::Click) else { return };
+        if let Some(step) = &snapshot.step {
+            let unit = split::unit(&step.salt, outcome.tenant.as_str(), outcome.user_id.as_str());
+            step.ledger.clicked(unit, outcome.at);
         }
     }
 }
