@@ -2,10 +2,10 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use models::{ModelName, TenantName};
 
-use crate::wire::cloudevent::Style;
+use crate::{judge::Policy, wire::cloudevent::Style};
 
 /// The most books one list may have.
 pub const MAX_K: usize = 1000;
@@ -82,6 +82,10 @@ pub struct Options {
     pub popular_only: bool,
     /// What answers to CloudEvents say of themselves.
     pub cloud_events: Style,
+    /// What a trial must show.
+    pub policy: Policy,
+    /// How long after a reader is first met on a trial their click counts in it.
+    pub click_window: SignedDuration,
     /// What time it is, for records.
     pub clock: Clock,
 }
@@ -103,6 +107,8 @@ impl Options {
             events: EventQueue::default(),
             popular_only: false,
             cloud_events: Style::default(),
+            policy: Policy::default(),
+            click_window: SignedDuration::from_mins(30),
             clock: Clock::system(),
         }
     }
@@ -127,6 +133,10 @@ impl Options {
         let zero_count = counts.iter().filter(|(_, value)| *value == 0).map(|(name, _)| *name);
         let mut problems: Vec<String> =
             zero_duration.chain(zero_count).map(|name| format!("{name}: expected more than 0, found 0")).collect();
+        problems.extend(self.policy.problems().into_iter().map(|problem| format!("policy.{problem}")));
+        if !self.click_window.is_positive() {
+            problems.push(format!("click_window: expected more than 0, found {} s", self.click_window.as_secs()));
+        }
         let doors = [("listen", Some(self.listen)), ("grpc", self.grpc), ("admin", self.admin)];
         for (place, (name, address)) in doors.iter().enumerate() {
             let Some(address) = address.filter(|address| address.port() != 0) else { continue };
@@ -228,6 +238,8 @@ mod tests {
         assert_eq!(options.problems(), Vec::<String>::new());
         options.limits.in_flight = 0;
         options.poll_interval = Duration::ZERO;
+        options.policy.alpha_harm = 2.0;
+        options.click_window = SignedDuration::ZERO;
         options.listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         options.admin = Some(options.listen);
         assert_eq!(
@@ -235,6 +247,8 @@ mod tests {
             [
                 "poll_interval: expected more than 0, found 0",
                 "limits.in_flight: expected more than 0, found 0",
+                "policy.alpha_harm: expected more than 0 and less than 1, found 2",
+                "click_window: expected more than 0, found 0 s",
                 "admin: expected another address than listen, found 127.0.0.1:8080 twice",
             ]
         );

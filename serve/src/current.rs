@@ -7,13 +7,17 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
 use models::{
     Artifact, ReaderId, Version,
     event::Arm,
     split::{self, Salt},
 };
 
-use crate::canary::{Experiment, Step, StepPolicy, judge};
+use crate::{
+    canary::{Experiment, Step},
+    judge::Policy,
+};
 
 /// A version in memory, in the part it plays.
 #[derive(Debug, Clone)]
@@ -104,20 +108,10 @@ impl Snapshot {
         std::iter::once(&self.stable).chain(&self.canary)
     }
 
-    /// The trial as it stands, if one runs.
-    pub fn experiment(&self) -> Option<Experiment> {
+    /// The trial as it stands at `now` under `policy`, if one runs.
+    pub fn experiment(&self, policy: &Policy, now: Timestamp) -> Option<Experiment> {
         let step = self.step.as_ref()?;
-        let canary = step.canary.read();
-        Some(Experiment {
-            epoch: self.epoch,
-            stable_version: self.stable.version,
-            canary_version: step.version,
-            weight_bp: step.weight_bp,
-            since: step.since,
-            stable: step.stable.read(),
-            canary,
-            verdict: judge(&canary, &StepPolicy::default()),
-        })
+        Some(Experiment::of(step, self.epoch, self.stable.version, policy, now))
     }
 }
 

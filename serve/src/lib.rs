@@ -6,7 +6,7 @@
 //!
 //! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
-//! - [`canary`]: what is counted per arm, and when a step may advance.
+//! - [`canary`]: a trial as this process sees it. [`judge`]: when its step may be left, and when it has done harm.
 //! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
 //!   messages or bytes.
 //! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
@@ -22,6 +22,8 @@ pub mod event_log;
 pub mod grpc;
 pub mod health;
 mod idle;
+pub mod judge;
+mod ledger;
 pub mod metrics;
 pub mod mlflow;
 pub mod outcomes;
@@ -34,7 +36,7 @@ mod statistics;
 pub mod watch;
 pub mod wire;
 
-pub use canary::{Experiment, StepPolicy, StepStats, StepVerdict, judge, next_step};
+pub use canary::Experiment;
 pub use config::{Clock, Drain, EventQueue, Limits, Options, Remember};
 pub use current::{Resident, Snapshot};
 pub use error::{Error, Refusal};

@@ -19,13 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{current::Snapshot, event_log::EventCounts, health::State};
-
-/// Upper edges of duration buckets, seconds. The platform's 0.5 s is one of them, so that "share above 0.5 s" is exact.
-const DURATION_EDGES: [f64; 22] = [
-    0.0001, 0.000_15, 0.000_25, 0.0004, 0.0006, 0.001, 0.0015, 0.0025, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.06,
-    0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0,
-];
+use crate::{current::Snapshot, event_log::EventCounts, health::State, judge::EDGES_SECS};
 
 /// Versions whose series are kept.
 pub const KEPT_VERSIONS: usize = 16;
@@ -142,7 +136,7 @@ pub struct Metrics {
 }
 
 fn durations() -> Histogram {
-    Histogram::new(DURATION_EDGES)
+    Histogram::new(EDGES_SECS)
 }
 
 /// Puts a metric into the registry and keeps a handle to it.

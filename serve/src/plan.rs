@@ -11,7 +11,7 @@ use models::{
 pub struct Plan {
     /// The version of `production`, if it may be served.
     pub stable: Option<Version>,
-    /// The version of `staging`, if it is another one and may be served. Resident at weight 0 too, so that a canary
+    /// The version of `staging`, if it is another one, may be served and is not in quarantine. Resident at weight 0 too, so that a canary
     /// starts without a load.
     pub staging: Option<Version>,
     /// The trial, if it is of `staging`.
@@ -35,14 +35,15 @@ pub fn plan(model: &ModelState) -> Plan {
         (known.status != Status::Revoked).then_some(version)
     };
     let stable = servable(Alias::production());
-    let staging = servable(Alias::staging()).filter(|version| Some(*version) != stable);
+    let free = |version: &Version| model.versions.get(version).is_some_and(|known| known.quarantine.is_none());
+    let staging = servable(Alias::staging()).filter(|version| Some(*version) != stable && free(version));
     let trial = model.canary.filter(|canary| Some(canary.version) == staging);
     Plan { stable, staging, trial: trial.map(|canary| Trial { weight_bp: canary.weight_bp, salt: canary.salt }) }
 }
 
 #[cfg(test)]
 mod tests {
-    use models::registry::{Canary, VersionState};
+    use models::registry::{Canary, Quarantine, VersionState};
 
     use super::*;
 
@@ -75,6 +76,16 @@ mod tests {
         assert!(plan(&model(1, 2, 0, Some(2))).trial.is_some());
         assert_eq!(plan(&model(1, 3, 0, Some(2))).trial, None);
         assert_eq!(plan(&model(2, 2, 0, Some(2))), Plan { stable: Some(version(2)), ..Plan::default() });
+    }
+
+    #[test]
+    fn a_version_in_quarantine_is_not_even_resident() {
+        let mut held = model(1, 2, 0, Some(2));
+        let (artifact_sha256, actor, reason) = ("ab".into(), "judge".into(), "failures".into());
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        held.versions.get_mut(&version(2)).unwrap().quarantine =
+            Some(Quarantine { artifact_sha256, actor, reason, at });
+        assert_eq!(plan(&held), Plan { stable: Some(version(1)), ..Plan::default() });
     }
 
     #[test]

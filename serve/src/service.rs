@@ -12,7 +12,8 @@ use std::{
 use jiff::Timestamp;
 use models::{
     Artifact, BookId, ReaderId, Scratch, Version,
-    event::{Arm, ModelRef, Prediction, SCHEMA_VERSION},
+    event::{Arm, ModelRef, Outcome, OutcomeKind, Prediction, SCHEMA_VERSION},
+    split,
     stream::Producer,
 };
 
@@ -25,6 +26,7 @@ use crate::{
     error::{Refusal, cut},
     event_log::EventLog,
     health::{Health, State},
+    ledger::Exposure,
     metrics::{Metrics, Protocol, Readings, Scored},
     outcomes::{Answers, Shown},
     statistics::{Done, Statistics},
@@ -70,6 +72,8 @@ pub(crate) struct Trace {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) stable: ArmUse,
     pub(crate) canary: ArmUse,
+    /// Readers the split assigned, while a trial runs.
+    pub(crate) exposed: Vec<Exposure>,
 }
 
 /// One arm's part in a request.
@@ -77,12 +81,10 @@ pub(crate) struct Trace {
 pub(crate) struct ArmUse {
     /// Readers assigned to it.
     pub(crate) readers: u32,
-    /// Whether the split assigned any of them.
-    pub(crate) counted: bool,
-    /// Whether another arm had to answer for it.
-    pub(crate) failed: bool,
     /// Time spent scoring for its readers.
     pub(crate) score: Duration,
+    /// Whether it was of no use to one of them.
+    pub(crate) failed: bool,
 }
 
 impl Trace {
@@ -93,6 +95,7 @@ impl Trace {
             snapshot: None,
             stable: ArmUse::default(),
             canary: ArmUse::default(),
+            exposed: Vec::new(),
         }
     }
 
@@ -197,7 +200,7 @@ impl Service {
 
     /// The canary as it stands in this process, if one runs.
     pub fn experiment(&self) -> Option<Experiment> {
-        self.current.get()?.experiment()
+        self.current.get()?.experiment(&self.options.policy, self.options.clock.now())
     }
 
     /// The way to the stream.
@@ -280,10 +283,24 @@ impl Service {
                     engine::answer(&snapshot, assigned, &ask, scratch)
                 }
             });
+            let score = started.elapsed();
             let used = trace.arm(assigned.arm);
             used.readers += 1;
-            used.counted |= assigned.counted;
-            used.score += started.elapsed();
+            used.score += score;
+            let answered = answer.as_ref().ok();
+            let failed = answered.is_none_or(|it| it.fallback.is_some_and(Fallback::is_canary_failure));
+            used.failed |= failed;
+            if assigned.counted
+                && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
+            {
+                trace.exposed.push(Exposure {
+                    unit: split::unit(&salt, self.options.tenant.as_str(), reader.as_str()),
+                    arm: assigned.arm,
+                    failed,
+                    short: answered.is_some_and(|it| it.books.len() < ask.k),
+                    score,
+                });
+            }
             let answer = answer.map_err(|failure| {
                 tracing::error!(
                     version = snapshot.resident(assigned.arm).version.get(),
@@ -292,7 +309,6 @@ impl Service {
                 );
                 Refusal::Bug
             })?;
-            used.failed |= answer.fallback.is_some_and(Fallback::is_canary_failure);
             rows.push((ask, answer));
         }
         let answered = Answered { snapshot, rows };
@@ -376,9 +392,18 @@ impl Service {
             let at_ms = u64::try_from(self.options.clock.now().as_millisecond()).unwrap_or(0);
             let (readers, is_success) = (used.readers.into(), code < 400 && !used.failed);
             self.statistics.count(version, &Done { readers, is_success, total, score: used.score, at_ms });
-            let Some(step) = snapshot.step.as_ref().filter(|_| used.counted) else { continue };
-            let counters = if arm == Arm::Canary { &step.canary } else { &step.stable };
-            counters.record(code >= 500 || used.failed, total);
+        }
+        if let Some(step) = snapshot.step.as_ref().filter(|_| !trace.exposed.is_empty()) {
+            step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options.clock.now());
+        }
+    }
+
+    /// Tells the running trial of a click that was joined to an answer.
+    pub(crate) fn acted(&self, outcome: &Outcome) {
+        let Some(snapshot) = self.current.get().filter(|_| outcome.kind == OutcomeKind::Click) else { return };
+        if let Some(step) = &snapshot.step {
+            let unit = split::unit(&step.salt, outcome.tenant.as_str(), outcome.user_id.as_str());
+            step.ledger.clicked(unit, outcome.at);
         }
     }
 }

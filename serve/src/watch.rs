@@ -177,9 +177,11 @@ impl Watcher {
             let (version, salt, weight_bp) = (canary.version, trial.salt, trial.weight_bp);
             // Counting starts again also when stable moved: its side of the comparison is another model then.
             let running = old.filter(|old| old.stable.version == stable.version).and_then(|old| old.step.as_ref());
-            match running.filter(|step| step.is(version, salt, weight_bp)) {
-                Some(step) => Arc::clone(step),
-                None => Arc::new(Step::new(version, salt, weight_bp, self.service.options.clock.now())),
+            let (now, window) = (self.service.options.clock.now(), self.service.options.click_window);
+            match running.filter(|step| step.is_of(version, salt)) {
+                Some(step) if step.weight_bp == weight_bp => Arc::clone(step),
+                Some(step) => Arc::new(step.next(weight_bp, now)),
+                None => Arc::new(Step::first(version, salt, weight_bp, now, window)),
             }
         });
         let versions =

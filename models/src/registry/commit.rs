@@ -31,18 +31,28 @@ pub struct Intent {
     pub approval: Option<String>,
     /// Set when the same decision may be sent twice.
     pub idempotency_key: Option<String>,
+    /// What the decision was taken on, where a program took it.
+    pub numbers: Option<serde_json::Value>,
 }
 
 impl Intent {
-    /// An intent without an approval and without an idempotency key.
+    /// An intent without an approval, an idempotency key and numbers.
     pub fn new(actor: impl Into<String>, reason: impl Into<String>, at: Timestamp) -> Self {
-        Self { actor: actor.into(), reason: reason.into(), at, approval: None, idempotency_key: None }
+        let (actor, reason) = (actor.into(), reason.into());
+        Self { actor, reason, at, approval: None, idempotency_key: None, numbers: None }
     }
 
     /// The same intent, safe to send twice under `key` (for as long as [`super::recent::WINDOW`] entries).
     #[must_use]
     pub fn once(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// The same intent, with the numbers it was decided on.
+    #[must_use]
+    pub fn given(mut self, numbers: serde_json::Value) -> Self {
+        self.numbers = Some(numbers);
         self
     }
 
@@ -154,6 +164,7 @@ impl Registry {
             reason: intent.reason.clone(),
             approval: intent.approval.clone(),
             idempotency_key: intent.idempotency_key.clone(),
+            numbers: intent.numbers.clone(),
             ops,
         }
     }

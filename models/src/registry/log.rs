@@ -48,6 +48,9 @@ pub struct Entry {
     /// Repeating a commit under the same key changes nothing and returns the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// What the decision was taken on, where a program took it: enough to take it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<serde_json::Value>,
     /// What changes, all or nothing.
     pub ops: Vec<Op>,
 }
@@ -172,6 +175,22 @@ pub enum Op {
         /// Key of the split; constant during one trial.
         salt: Salt,
     },
+    /// A version did harm on trial: it meets no reader until a person has released it.
+    Quarantine {
+        /// Model.
+        name: ModelName,
+        /// Version.
+        version: Version,
+        /// Digest of its model file, so that the same model does not come back under another number.
+        artifact_sha256: String,
+    },
+    /// A person lets a version out of quarantine.
+    Release {
+        /// Model.
+        name: ModelName,
+        /// Version.
+        version: Version,
+    },
     /// A retrain was asked for, once per id.
     Trigger {
         /// Model.
@@ -213,6 +232,8 @@ impl fmt::Display for Op {
             Self::Canary { name, version, weight_bp, .. } => {
                 write!(f, "{name}: version {version} to {} % of readers", f64::from(*weight_bp) / 100.0)
             }
+            Self::Quarantine { name, version, .. } => write!(f, "{name}: version {version} in quarantine"),
+            Self::Release { name, version } => write!(f, "{name}: version {version} released from quarantine"),
             Self::Trigger { name, kind, workflow, .. } => write!(f, "{name}: {} retrain {workflow}", kind.as_str()),
             Self::Fence { epoch } => write!(f, "fence: writers from before epoch {epoch} may write no more"),
             Self::Unknown => f.write_str("an op of a newer build"),

@@ -21,6 +21,7 @@ mod recent;
 mod rules;
 mod sealed;
 mod state;
+mod trial;
 mod verify;
 
 use std::sync::{Arc, RwLock, atomic::AtomicU64};
@@ -40,7 +41,7 @@ pub use self::{
     log::{Entry, FORMAT, Op, PIN, Status},
     publish::{Draft, Exported, Published},
     recent::{Recent, WINDOW},
-    state::{Approval, Canary, ModelState, State, TriggerRecord, VersionState},
+    state::{Approval, Canary, ModelState, Quarantine, State, TriggerRecord, VersionState},
     verify::Verification,
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     error::Error,
     log::{Entry, Op, Status},
-    state::{Approval, Canary, State, TriggerRecord, VersionState},
+    state::{Approval, Canary, Quarantine, State, TriggerRecord, VersionState},
 };
 use crate::{
     id::{Alias, ModelName, Version},
@@ -111,10 +111,13 @@ impl Judge<'_> {
             }
             Op::AliasSet { name, alias, expect, to } => {
                 let approved = self.active_mut(name, *to)?.approval.is_some();
-                if *alias == Alias::production() && !approved {
-                    return Err(Error::Refused(format!(
-                        "version {to} of {name} is not approved; `models approve` records who and why"
-                    )));
+                if *alias == Alias::production() {
+                    if !approved {
+                        return Err(Error::Refused(format!(
+                            "version {to} of {name} is not approved; `models approve` records who and why"
+                        )));
+                    }
+                    self.expect_free(name, *to)?;
                 }
                 self.expect_alias(name, alias, *expect)?;
                 self.change.aliases.insert((name.clone(), alias.clone()), Some(*to));
@@ -150,8 +153,18 @@ impl Judge<'_> {
                     return Err(Error::Refused(format!("canary weight {weight_bp} is above {WHOLE_BP} basis points")));
                 }
                 self.active_mut(name, *version)?;
+                if *weight_bp > 0 {
+                    self.expect_free(name, *version)?;
+                }
                 let trial = Canary { version: *version, weight_bp: *weight_bp, salt: *salt };
                 self.change.canaries.insert(name.clone(), (*weight_bp > 0).then_some(trial));
+            }
+            Op::Quarantine { name, version, artifact_sha256 } => self.quarantine(name, *version, artifact_sha256)?,
+            Op::Release { name, version } => {
+                let standing = self.version_mut(name, *version)?;
+                if standing.quarantine.take().is_none() {
+                    return Err(Error::Refused(format!("version {version} of {name} is not in quarantine")));
+                }
             }
             Op::Trigger { name, trigger_id, workflow, .. } => {
                 let earlier = self.change.triggers.get(trigger_id).or_else(|| self.state.triggers.get(trigger_id));
@@ -209,6 +222,29 @@ impl Judge<'_> {
             self.change.canaries.insert(name.clone(), None);
         }
         Ok(())
+    }
+
+    /// Holds a version back from readers, and ends its trial.
+    fn quarantine(&mut self, name: &ModelName, version: Version, artifact_sha256: &str) -> Result<(), Error> {
+        if self.alias(name, &Alias::production()) == Some(version) {
+            return Err(Error::Refused(format!("version {version} of {name} is in production; roll it back first")));
+        }
+        let (actor, reason, at) = (self.entry.actor.clone(), self.entry.reason.clone(), self.entry.at);
+        let quarantine = Quarantine { artifact_sha256: artifact_sha256.into(), actor, reason, at };
+        self.version_mut(name, version)?.quarantine = Some(quarantine);
+        if self.canary(name).is_some_and(|canary| canary.version == version) {
+            self.change.canaries.insert(name.clone(), None);
+        }
+        Ok(())
+    }
+
+    fn expect_free(&mut self, name: &ModelName, version: Version) -> Result<(), Error> {
+        match &self.version_mut(name, version)?.quarantine {
+            None => Ok(()),
+            Some(Quarantine { reason, .. }) => Err(Error::Refused(format!(
+                "version {version} of {name} is in quarantine ({reason}); `models release` records who lets it out and why"
+            ))),
+        }
     }
 
     fn tag(&mut self, name: &ModelName, version: Version, key: &str, value: Option<&str>) -> Result<(), Error> {

@@ -68,6 +68,9 @@ pub struct VersionState {
     /// Notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// Why it meets no reader until a person has released it, while it is in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
     /// When its files were marked for deletion, while they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tombstoned_at: Option<Timestamp>,
@@ -84,6 +87,7 @@ impl VersionState {
             registered_by: by.into(),
             approval: None,
             tags: BTreeMap::new(),
+            quarantine: None,
             tombstoned_at: None,
         }
     }
@@ -95,6 +99,19 @@ pub struct Approval {
     /// Who.
     pub actor: String,
     /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Harm that a version did on trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Digest of its model file: the same model under another number is held back too.
+    pub artifact_sha256: String,
+    /// Who, or what, found it.
+    pub actor: String,
+    /// What it did.
     pub reason: String,
     /// When.
     pub at: Timestamp,

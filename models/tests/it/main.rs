@@ -16,3 +16,4 @@ mod store_contract;
 mod stream_contract;
 mod stub;
 mod tamper;
+mod trial;

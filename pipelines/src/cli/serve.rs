@@ -7,11 +7,15 @@ use std::{
 };
 
 use ::models::Registry;
-use ::serve::{ModelSource, Options, Server, Style};
+use ::serve::{ModelSource, Options, Running, Server, Style};
 use clap::Args;
+use jiff::Timestamp;
 
 use super::{Place, asked_to_stop, keys, stream};
-use crate::exit;
+use crate::{
+    exit,
+    ramp::{Moved, Ramp},
+};
 
 /// Answer readers: KServe V1 and V2 over HTTP and gRPC, from the version in production.
 ///
@@ -56,6 +60,10 @@ pub(super) struct Arguments {
     /// Milliseconds between two looks at the registry.
     #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
+    /// Do what the judge of trials says, once a second: greater shares step by step, and a version that does harm to
+    /// nobody and into quarantine. For one predictor per model; production stays a person's decision.
+    #[arg(long, env = "BOOKLOOP_STEER")]
+    steer: bool,
     /// Seconds between failing readiness and closing the door, so that balancers look away first.
     #[arg(long, env = "BOOKLOOP_DRAIN_SECONDS", default_value_t = 10)]
     drain_seconds: u64,
@@ -90,6 +98,7 @@ impl Arguments {
             Style { kind: self.ce_type.unwrap_or(style.kind), source: self.ce_source, merge: self.ce_merge };
         options.poll_interval = Duration::from_millis(self.poll_ms);
         options.drain.delay = Duration::from_secs(self.drain_seconds);
+        let ramp = Ramp::new(Arc::clone(&registry), self.place.model, "bookloop serve");
         let running = Server::start(options, ModelSource::Registry(registry), producer)
             .await
             .map_err(|error| exit::coded(exit::UNAVAILABLE, error.to_string()))?;
@@ -100,7 +109,10 @@ impl Arguments {
         if let Some(admin) = running.admin_address() {
             eprintln!("metrics on http://{admin}/metrics");
         }
-        asked_to_stop().await;
+        tokio::select! {
+            () = asked_to_stop() => {}
+            () = steer(&running, &ramp), if self.steer => {}
+        }
         eprintln!("draining");
         let totals = running.shutdown().await;
         let events = totals.events;
@@ -111,5 +123,29 @@ impl Arguments {
             events.dropped()
         );
         Ok(())
+    }
+}
+
+/// Time between two looks at a running trial.
+const STEER_EVERY: Duration = Duration::from_secs(1);
+
+/// Follows the judge for as long as the process serves.
+async fn steer(running: &Running, ramp: &Ramp) {
+    let mut told = None;
+    loop {
+        tokio::time::sleep(STEER_EVERY).await;
+        let Some(experiment) = running.experiment() else { continue };
+        let version = experiment.canary_version.get();
+        match ramp.follow(&experiment, Timestamp::now()).await {
+            Ok(Moved::Stays { .. }) => {}
+            Ok(Moved::AwaitsApproval) if told == Some((version, experiment.weight_bp)) => {}
+            Ok(moved) => {
+                tracing::warn!(version, weight_bp = experiment.weight_bp, ?moved, "trial judged");
+                told = Some((version, experiment.weight_bp));
+                running.look_now().await;
+            }
+            // What was decided is decided again in a second, on more.
+            Err(error) => tracing::error!(version, error = &error as &dyn std::error::Error, "trial not moved"),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use drift::{Standing, Verdict};
 use jiff::Timestamp;
 use models::{ModelName, Registry, Version, registry::Op};
-use serve::{StepStats, StepVerdict};
+use serve::{Experiment, judge::Decision};
 use train::Evaluation;
 
 use super::{Audience, Outcome, shop};
@@ -109,23 +109,20 @@ impl<'a> Chronicler<'a> {
     }
 
     /// A canary step's counts; latency is that of the version's answers as the readers saw them that day.
-    pub(super) fn canary(
-        &mut self,
-        at: Timestamp,
-        (version, weight_bp): (Version, u16),
-        counts: &StepStats,
-        verdict: &StepVerdict,
-    ) {
-        let of_version = self.chronicle.traffic.iter().rev().find(|point| point.version == version.get());
+    pub(super) fn canary(&mut self, at: Timestamp, experiment: &Experiment) {
+        let version = experiment.canary_version.get();
+        let of_version = self.chronicle.traffic.iter().rev().find(|point| point.version == version);
         let p99_ms = of_version.and_then(|point| point.p99_ms);
-        let verdict = match verdict {
-            StepVerdict::Advance => "advance".to_owned(),
-            StepVerdict::Hold { why } => format!("hold: {why}"),
-            StepVerdict::RollBack { why } => format!("roll back: {why}"),
+        let verdict = match &experiment.judgement.decision {
+            Decision::Advance => "advance".to_owned(),
+            Decision::Hold { why } => format!("hold: {why}"),
+            Decision::RollBack { why } => format!("roll back: {why}"),
+            Decision::Expire { why } => format!("end: {why}"),
         };
+        let counts = experiment.step().canary;
         self.chronicle.canary.push(CanaryStep {
             at,
-            weight_percent: f64::from(weight_bp) / 100.0,
+            weight_percent: f64::from(experiment.weight_bp) / 100.0,
             requests: counts.requests,
             failed: counts.bad,
             p99_ms,

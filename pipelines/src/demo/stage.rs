@@ -25,7 +25,7 @@ use models::{
 use serve::{Clock, ModelSource, Running, Server};
 
 use super::{
-    DriftTimes, Options, Outcome,
+    DriftTimes, Options, Outcome, canary,
     chronicler::Chronicler,
     measure::Worth,
     shop::{self, HISTORY_DAYS, LIVE_DAYS},
@@ -35,6 +35,7 @@ use crate::{
     ingest::ingest,
     local::Local,
     night::Night,
+    ramp::Ramp,
     report::MomentKind,
     simulate::{Day, DriveReport, Driver, DriverOptions, Pace, Readers, write_history},
     trigger::Trigger,
@@ -61,6 +62,7 @@ pub(super) struct Stage {
     pub(super) interactions: Vec<String>,
     pub(super) items: String,
     clock: Arc<AtomicI64>,
+    pub(super) ramp: Ramp,
     pub(super) running: Running,
     driver: Driver,
     orders: FileConsumer,
@@ -153,6 +155,7 @@ impl Stage {
         let orders = FileConsumer::open(root.clone(), "bookloop-dataset", &[Topic::Orders]).await?;
         Ok(Self {
             options: options.clone(),
+            ramp: Ramp::new(Arc::clone(&registry), model.clone(), ACTOR),
             model,
             tenant,
             readers,
@@ -310,6 +313,9 @@ async fn start_predictor(
         Timestamp::from_millisecond(shown.load(Ordering::SeqCst)).expect("the rehearsal stays within the calendar")
     });
     options.drain.delay = Duration::ZERO;
+    options.policy = canary::policy();
+    // Time stands still within an hour of the rehearsal, and clicks carry their own.
+    options.click_window = jiff::SignedDuration::from_hours(1);
     let events: Arc<dyn Producer> = Arc::new(FileProducer::new(root.clone(), "predictor")?);
     let source = ModelSource::Registry(Arc::clone(registry));
     let running = Server::start(options, source, events)

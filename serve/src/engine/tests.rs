@@ -30,13 +30,18 @@ fn resident(number: u32, arm: Arm, artifact: Artifact) -> Resident {
     Resident { version: number.try_into().unwrap(), arm, digest: String::new(), artifact: Arc::new(artifact) }
 }
 
+fn first_step(version: Version, weight_bp: u16) -> Step {
+    let window = jiff::SignedDuration::from_mins(30);
+    Step::first(version, Salt::new([1; 32]), weight_bp, jiff::Timestamp::UNIX_EPOCH, window)
+}
+
 fn snapshot(canary: Artifact, weight_bp: u16) -> Snapshot {
     let version: Version = 2.try_into().unwrap();
     Snapshot {
         epoch: 1,
         stable: resident(1, Arm::Stable, neighbours()),
         canary: Some(resident(2, Arm::Canary, canary)),
-        step: Some(Arc::new(Step::new(version, Salt::new([1; 32]), weight_bp, jiff::Timestamp::UNIX_EPOCH))),
+        step: Some(Arc::new(first_step(version, weight_bp))),
     }
 }
 

@@ -165,6 +165,9 @@ impl View {
             fact("approved_by", &approval.actor);
             fact("approval_reason", &approval.reason);
         }
+        if let Some(held) = &standing.quarantine {
+            fact("quarantine", &held.reason);
+        }
         if let Some(canary) = model.canary.filter(|canary| canary.version == version) {
             fact("canary_basis_points", &canary.weight_bp.to_string());
         }

@@ -115,6 +115,9 @@ pub(super) async fn outcomes(State(service): State<Arc<Service>>, request: Reque
             let found = service.answers.join(outcome, now);
             service.metrics.outcome(found);
             joined += usize::from(found);
+            if found {
+                service.acted(outcome);
+            }
         }
         let accepted = outcomes.len();
         for outcome in outcomes {

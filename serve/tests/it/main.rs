@@ -6,6 +6,7 @@ mod binary;
 mod cloudevents;
 mod events;
 mod grpc;
+mod judge;
 mod mlflow;
 mod openapi;
 mod protocol;

@@ -148,7 +148,7 @@ async fn the_kill_switch_gives_everyone_popular_books_until_it_is_turned_back() 
     let admin = serve::admin(Arc::clone(&shop.service));
     let turn =
         async |body: &str| send(&admin, Request::put("/kill-switch").body(Body::from(body.to_owned())).unwrap()).await;
-    let counted = || shop.service.experiment().unwrap().canary.requests;
+    let counted = || shop.service.experiment().unwrap().step().canary.requests;
     assert_eq!(shop.predict("ann", r#","k":2"#).await["variant"], "canary");
     assert_eq!(counted(), 1);
 

@@ -1,7 +1,7 @@
 //! The canary: who meets it, who answers when it fails, and what is counted.
 
 use models::{Alias, registry::Op};
-use serve::StepVerdict;
+use serve::judge::Decision;
 
 use crate::world::{Shop, World, artifact, name, overflowing};
 
@@ -55,9 +55,16 @@ async fn the_share_on_the_canary_is_near_its_weight_and_readers_stay() {
     // Binomial: 500 with a standard deviation of 19; six of them.
     assert!((384..=616).contains(&canaries), "{canaries} of 2000 at 25 %");
     let experiment = shop.service.experiment().unwrap();
-    assert_eq!(experiment.canary.requests, u64::from(2 * canaries));
-    assert_eq!(experiment.stable.requests, u64::from(4000 - 2 * canaries));
-    assert_eq!(experiment.verdict, StepVerdict::Advance, "{experiment:?}");
+    let step = experiment.step();
+    assert_eq!(step.canary.requests, u64::from(2 * canaries));
+    assert_eq!(step.stable.requests, u64::from(4000 - 2 * canaries));
+    assert_eq!((step.canary.arrived, step.canary.met), (u64::from(canaries), u64::from(canaries)), "once each");
+    let numbers = &experiment.judgement.numbers;
+    assert!(!numbers.split.shown && !numbers.harm.shown, "{numbers:?}");
+    // Some 500 readers cannot show that fewer than one in a thousand meets a failure, but that fewer than one in a
+    // hundred waits for half a second.
+    assert!(matches!(&experiment.judgement.decision, Decision::Hold { .. }), "{experiment:?}");
+    assert_eq!(numbers.conditions.iter().map(|check| check.shown).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[tokio::test]
@@ -76,8 +83,8 @@ async fn who_is_nobody_and_who_is_pinned_is_not_counted() {
         (staged["model_version"].as_str(), staged["parameters"]["alias"].as_str()),
         (Some("2"), Some("staging"))
     );
-    let experiment = shop.service.experiment().unwrap();
-    assert_eq!((experiment.stable.requests, experiment.canary.requests), (0, 0));
+    let step = shop.service.experiment().unwrap().step();
+    assert_eq!((step.stable.requests, step.canary.requests), (0, 0));
 }
 
 #[tokio::test]
@@ -91,8 +98,8 @@ async fn readers_of_one_v2_call_are_each_on_their_own_arm() {
     assert_eq!((reply["model_version"].as_str(), reply["parameters"]["variant"].as_str()), (Some("1"), Some("mixed")));
     assert_eq!(reply["outputs"][0]["data"], serde_json::json!(["2", "1"]));
     assert_eq!(reply["outputs"][1]["data"], serde_json::json!(["Dune two", "Dune one"]));
-    let experiment = shop.service.experiment().unwrap();
-    assert_eq!((experiment.stable.requests, experiment.canary.requests), (1, 1));
+    let step = shop.service.experiment().unwrap().step();
+    assert_eq!((step.stable.requests, step.canary.requests), (1, 1));
 }
 
 #[tokio::test]
@@ -109,8 +116,10 @@ async fn a_failing_canary_costs_no_reader_an_answer_and_is_rolled_back_by_the_ju
         assert_eq!(told["recommendations"][0]["title"], "Persuasion one");
     }
     let experiment = shop.service.experiment().unwrap();
-    assert_eq!((experiment.canary.requests, experiment.canary.bad, experiment.stable.requests), (3, 3, 0));
-    assert!(matches!(experiment.verdict, StepVerdict::RollBack { .. }), "{:?}", experiment.verdict);
+    let step = experiment.step();
+    assert_eq!((step.canary.requests, step.canary.bad, step.canary.failed, step.stable.requests), (3, 3, 3, 0));
+    let decision = experiment.judgement.decision;
+    assert!(matches!(decision, Decision::RollBack { .. }), "{decision:?}");
     let shown = shop.get("/experiments").await.json();
     assert_eq!(shown["experiments"][0]["verdict"], "rollback");
     let reason = r#"fallback_total{model="recommender",version="2",arm="canary",reason="canary-not-finite"} 3"#;
@@ -118,16 +127,57 @@ async fn a_failing_canary_costs_no_reader_an_answer_and_is_rolled_back_by_the_ju
 }
 
 #[tokio::test]
+async fn a_click_on_a_shown_list_counts_for_the_arm_that_met_the_reader_first() {
+    let (_world, shop, _watcher) = on_trial(1000).await;
+    for reader in ["u-4597", "u-10927"] {
+        let body = format!(r#"{{"instances":[{{"user_id":"{reader}","k":1}}]}}"#);
+        let request = axum::http::Request::post("/v1/models/recommender:predict").header("x-request-id", reader);
+        let reply = crate::world::send(&shop.router, request.body(body.into()).unwrap()).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+    }
+    let outcome = |reader: &str, kind: &str, more: &str| {
+        format!(r#"{{"request_id":"{reader}","user_id":"{reader}","item_id":"b4","kind":"{kind}"{more}}}"#)
+    };
+    for _ in 0..2 {
+        shop.post("/outcomes", outcome("u-4597", "click", "")).await;
+    }
+    shop.post("/outcomes", outcome("u-10927", "purchase", "")).await;
+    shop.post("/outcomes", outcome("u-10927", "click", r#","at":"2026-03-01T12:31:00Z""#)).await;
+    let step = shop.service.experiment().unwrap().step();
+    assert_eq!((step.canary.clicked, step.stable.clicked), (1, 0), "once; not a purchase, and not after half an hour");
+}
+
+#[tokio::test]
+async fn a_version_in_quarantine_leaves_at_the_next_look_and_stays_away_until_released() {
+    let (world, shop, mut watcher) = on_trial(10_000).await;
+    let second = world.alias(&Alias::staging());
+    assert_eq!(variant(&shop, "ann").await, "canary");
+    world.registry.quarantine(&name(), second, &crate::world::intent("failures")).await.unwrap();
+    watcher.look().await;
+    assert_eq!(variant(&shop, "ann").await, "stable");
+    assert_eq!(shop.service.experiment(), None);
+    let pinned = r#"{"inputs":[{"name":"user_id","shape":[1],"datatype":"BYTES","data":["ann"]}]}"#;
+    let reply = shop.post("/v2/models/recommender/versions/2/infer", pinned).await;
+    assert_eq!(reply.status, 404, "not even by number: {}", reply.text);
+    world.registry.release(&name(), second, &crate::world::intent("fixed the store")).await.unwrap();
+    world.trial(second, 10_000).await;
+    watcher.look().await;
+    assert_eq!(variant(&shop, "ann").await, "canary");
+}
+
+#[tokio::test]
 async fn counting_begins_anew_with_every_step() {
     let (world, shop, mut watcher) = on_trial(10_000).await;
     shop.predict("ann", "").await;
     watcher.look().await;
-    assert_eq!(shop.service.experiment().unwrap().canary.requests, 1, "a look without news keeps the counts");
+    assert_eq!(shop.service.experiment().unwrap().step().canary.requests, 1, "a look without news keeps the counts");
     let epoch = shop.service.experiment().unwrap().epoch;
     world.trial(world.alias(&Alias::staging()), 5000).await;
     watcher.look().await;
     let next = shop.service.experiment().unwrap();
-    assert_eq!((next.weight_bp, next.canary.requests, next.epoch), (5000, 0, epoch + 1));
+    assert_eq!((next.weight_bp, next.step().canary.requests, next.epoch), (5000, 0, epoch + 1));
+    let steps = &next.judgement.numbers.evidence.steps;
+    assert_eq!((steps.len(), steps[0].canary.requests), (2, 1), "what the trial has seen is kept");
     world.promote(world.alias(&Alias::staging())).await;
     watcher.look().await;
     assert_eq!(shop.service.experiment(), None, "promotion ends the trial");

@@ -188,7 +188,7 @@ pub(crate) struct World {
     pub(crate) registry: Arc<Registry>,
 }
 
-fn intent(reason: &str) -> Intent {
+pub(crate) fn intent(reason: &str) -> Intent {
     Intent::new("ana", reason, Timestamp::UNIX_EPOCH)
 }
 

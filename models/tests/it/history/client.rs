@@ -225,6 +225,7 @@ async fn trusting_commit(world: &World, registry: &Registry, intent: &Intent, wi
             reason: intent.reason.clone(),
             approval: None,
             idempotency_key: intent.idempotency_key.clone(),
+            numbers: None,
             ops: plan(wish, &world.manifest_sha256, &state),
         };
         state.accepts(&entry)?;

@@ -79,7 +79,7 @@ async fn rows(registry: &Registry) -> anyhow::Result<Vec<Value>> {
                 "model": name, "version": version, "aliases": aliases_of(model, *version),
                 "status": standing.status.as_str(), "approved_by": standing.approval.as_ref().map(|by| &by.actor),
                 "signatures": standing.signatures.len(), "tags": standing.tags, "canary_bp": canary,
-                "registered_at": standing.registered_at,
+                "registered_at": standing.registered_at, "quarantine": standing.quarantine.as_ref().map(|held| &held.reason),
             });
             // The manifest goes when the files are given up; the rest is in the log for ever.
             if standing.status != Status::Purged {
@@ -107,7 +107,7 @@ fn list(rows: &[Value]) -> Table {
             text("model"),
             row["version"].to_string(),
             aliases.join(", ") + &canary,
-            text("status"),
+            if row["quarantine"].is_string() { "quarantine".to_owned() } else { text("status") },
             text("algorithm"),
             ndcg.map_or_else(
                 || "-".into(),
@@ -135,7 +135,7 @@ impl Show {
             print::json(&json!({
                 "version": version, "aliases": aliases_of(model, version), "status": standing.status.as_str(),
                 "approved_by": standing.approval.as_ref().map(|by| &by.actor), "tags": standing.tags,
-                "signatures": standing.signatures.len(), "manifest_sha256": standing.manifest_sha256,
+                "quarantine": standing.quarantine, "signatures": standing.signatures.len(), "manifest_sha256": standing.manifest_sha256,
                 "manifest": manifest,
             }));
             return Ok(());
@@ -149,6 +149,9 @@ impl Show {
         row("signatures", standing.signatures.len().to_string());
         for (tag, value) in &standing.tags {
             row(&format!("tag {tag}"), value.clone());
+        }
+        if let Some(held) = &standing.quarantine {
+            row("quarantine", format!("{} at {}: {}", held.actor, print::moment(held.at), held.reason));
         }
         if let Some(by) = &standing.approval {
             row("approved", format!("{} at {}: {}", by.actor, print::moment(by.at), by.reason));

@@ -8,6 +8,7 @@ mod folder;
 mod gc;
 mod look;
 mod replicate;
+mod trial;
 
 use ::models::{
     ModelName, Registry, Store, TenantName, Version,
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Rollback(decide::Rollback),
     Alias(decide::AliasMove),
     Revoke(decide::Revocation),
+    Trial(trial::Trial),
+    Release(trial::Release),
     Tag(decide::Tagging),
     Sign(decide::Signing),
     Apply(apply::Arguments),
@@ -142,6 +145,8 @@ impl Command {
             Self::Rollback(rollback) => rollback.run(shared).await,
             Self::Alias(alias) => alias.run(shared).await,
             Self::Revoke(revocation) => revocation.run(shared).await,
+            Self::Trial(trial) => trial.run(shared).await,
+            Self::Release(release) => release.run(shared).await,
             Self::Tag(tagging) => tagging.run(shared).await,
             Self::Sign(signing) => signing.run(shared).await,
             Self::Apply(arguments) => arguments.run(shared).await,
