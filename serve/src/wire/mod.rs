@@ -1,7 +1,7 @@
-//! JSON as callers write it: bytes to questions, answers to bytes. Protocol types stop here.
+//! What callers write, as JSON, bytes or messages: bytes to questions, answers to bytes. Protocol types stop here.
 //!
-//! Bodies are read by typed visitors over the raw bytes, never into a tree of values, and nesting is limited before
-//! anything is parsed.
+//! JSON is read by typed visitors over the raw bytes, and nesting is limited before anything is parsed. Only the
+//! attributes of CloudEvents, which may be any, become a tree of values.
 
 pub(crate) mod binary;
 pub mod cloudevent;

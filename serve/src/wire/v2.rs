@@ -1,4 +1,4 @@
-//! V2, the Open Inference Protocol as JSON: named tensors in, named tensors out.
+//! V2, the Open Inference Protocol: named tensors in, named tensors out, as JSON, as bytes behind it, or as messages.
 //!
 //! Inputs: `user_id` BYTES `[n]`, and optionally `k` INT32 `[1]` or `[n]`, `history` BYTES `[n]`, each element a JSON list
 //! of book ids as text (`"[\"b1\",\"b2\"]"`, empty text for none), and `features` FP32 `[n, f]`.
