@@ -1,7 +1,7 @@
 //! What callers write, as JSON, bytes or messages: bytes to questions, answers to bytes. Protocol types stop here.
 //!
 //! JSON is read by typed visitors over the raw bytes, and nesting is limited before anything is parsed. Only the
-//! attributes of a `CloudEvent`, which may be any, become a tree of values.
+//! attributes of CloudEvents, which may be any, become a tree of values.
 
 pub(crate) mod binary;
 pub mod cloudevent;
