@@ -255,7 +255,7 @@ mod tests {
         options.grpc = options.admin;
         let twice = |names: &str| format!("{names}, found 127.0.0.1:8080 twice");
         assert_eq!(
-            options.problems()[2..],
+            options.problems()[4..],
             [
                 twice("grpc: expected another address than listen"),
                 twice("admin: expected another address than listen"),

@@ -1,6 +1,6 @@
 """CloudEvents through the real library, in both modes, against `bookloop serve`.
 
-Argument: host and port. The server keeps the attributes of events (CE_MERGE). Prints one line a check; any failure
+Argument: host and port. The server keeps the attributes of events (BOOKLOOP_CE_MERGE). Prints one line a check; any failure
 ends the run.
 """
 

@@ -49,13 +49,13 @@ pub(super) struct Arguments {
     #[arg(long, env = "BOOKLOOP_POPULAR_ONLY")]
     popular_only: bool,
     /// Type of the events that answer CloudEvents.
-    #[arg(long, env = "CE_TYPE", value_parser = attribute)]
+    #[arg(long, env = "BOOKLOOP_CE_TYPE", value_parser = attribute)]
     ce_type: Option<String>,
     /// Source of the events that answer CloudEvents; io.kserve.inference.MODEL if not given.
-    #[arg(long, env = "CE_SOURCE", value_parser = attribute)]
+    #[arg(long, env = "BOOKLOOP_CE_SOURCE", value_parser = attribute)]
     ce_source: Option<String>,
     /// Answers to CloudEvents keep the attributes and extensions of their requests.
-    #[arg(long, env = "CE_MERGE")]
+    #[arg(long, env = "BOOKLOOP_CE_MERGE")]
     ce_merge: bool,
     /// Milliseconds between two looks at the registry.
     #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
