@@ -49,7 +49,7 @@ pub fn rest(service: Arc<Service>) -> Router {
         .route("/recommend", get(plain::recommend))
         .route("/outcomes", post(plain::outcomes))
         .route("/v1/models", get(v1::models))
-        .route("/v1/models/{segment}", get(v1::model).post(v1::verb))
+        .route("/v1/models/{segment}", get(v1::model).post(v1::verb).fallback(v1::wrong_method))
         .route("/v2", get(v2::server))
         .route("/v2/", get(v2::server))
         .route("/v2/health/live", get(v2::live))

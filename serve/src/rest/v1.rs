@@ -31,6 +31,9 @@ pub(super) async fn models(State(service): State<Arc<Service>>) -> Response {
 
 /// Whether the model is ready: 503 while it is not, as KServe's client expects.
 pub(super) async fn model(State(service): State<Arc<Service>>, segment: Segment) -> Response {
+    if has_verb(&segment) {
+        return wrong_method(segment).await;
+    }
     let result = segment.map_err(|_| Refusal::NoSuchPath).and_then(|Path(name)| {
         service.check_model(&name)?;
         if service.state().is_ready() {
@@ -41,8 +44,21 @@ pub(super) async fn model(State(service): State<Arc<Service>>, segment: Segment)
     result.unwrap_or_else(IntoResponse::into_response)
 }
 
+fn has_verb(segment: &Segment) -> bool {
+    segment.as_ref().is_ok_and(|Path(segment)| segment.contains(':'))
+}
+
+/// A method that this segment does not take: names are read, verbs are posted to.
+pub(super) async fn wrong_method(segment: Segment) -> Response {
+    let allowed = if has_verb(&segment) { "POST" } else { "GET,HEAD" };
+    ([(header::ALLOW, HeaderValue::from_static(allowed))], Refusal::WrongMethod).into_response()
+}
+
 /// `POST /v1/models/{name}:predict`.
 pub(super) async fn verb(State(service): State<Arc<Service>>, segment: Segment, request: Request) -> Response {
+    if segment.is_ok() && !has_verb(&segment) {
+        return wrong_method(segment).await;
+    }
     let mut trace = Trace::new(Protocol::V1);
     let result = predict(&service, segment, request, &mut trace).await;
     traced(result, trace)

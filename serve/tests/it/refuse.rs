@@ -44,7 +44,7 @@ async fn every_bad_request_is_told_what_is_wrong() {
         (INFER, infer("[16,1152921504606846978]", "[]"), 400, "too large"),
         (INFER, "[]".into(), 400, "expected a JSON object"),
         ("/v1/models/other:predict", user(""), 404, "unknown model \"other\"; this server has recommender"),
-        ("/v1/models/recommender", user(""), 404, "no such path"),
+        ("/v1/models/recommender", user(""), 405, "method not allowed"),
         ("/v1/models/recommender:explain", user(""), 501, "explain is not offered"),
         ("/v2/models/other/infer", infer("[1]", r#"["a"]"#), 404, "unknown model"),
         (
@@ -109,8 +109,17 @@ async fn a_wrong_method_is_told_the_right_one() {
     let reply = shop.get(INFER).await;
     assert_eq!((reply.status, reply.header("allow")), (405, "POST"));
     assert_eq!(reply.json()["error"], "method not allowed on this path");
-    let reply = send(&shop.router, Request::delete("/v1/models/recommender").body(Body::empty()).unwrap()).await;
-    assert_eq!((reply.status, reply.header("allow")), (405, "GET,HEAD,POST"));
+    // One segment holds names, which are read, and verbs, which are posted to.
+    for (method, path, allowed) in [
+        ("DELETE", "/v1/models/recommender", "GET,HEAD"),
+        ("POST", "/v1/models/recommender", "GET,HEAD"),
+        ("OPTIONS", "/v1/models/recommender:predict", "POST"),
+        ("GET", "/v1/models/recommender:predict", "POST"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let reply = send(&shop.router, request).await;
+        assert_eq!((reply.status, reply.header("allow")), (405, allowed), "{method} {path}");
+    }
 }
 
 #[tokio::test]
