@@ -199,6 +199,7 @@ impl Arguments {
 
 /// The recipes in files, whose names must be their own.
 fn recipes(paths: &[PathBuf]) -> anyhow::Result<Vec<Recipe>> {
+    let usual = line_up(TimeAxis::Clock);
     let mut recipes: Vec<Recipe> = Vec::new();
     for path in paths {
         let bad = |message: String| exit::coded(exit::BAD_INPUT, format!("{}: {message}", path.display()));
@@ -208,7 +209,6 @@ fn recipes(paths: &[PathBuf]) -> anyhow::Result<Vec<Recipe>> {
         if recipe.name.is_empty() || !plain {
             return Err(bad(format!("name: expected a-z, 0-9 and -, found {:?}", recipe.name)));
         }
-        let usual = line_up(TimeAxis::Clock);
         if usual.iter().chain(&recipes).any(|other| other.name == recipe.name) {
             return Err(bad(format!("name: {:?} is another recipe's", recipe.name)));
         }

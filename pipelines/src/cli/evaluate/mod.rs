@@ -188,7 +188,7 @@ impl Arguments {
         let ats: Vec<usize> = self.at.iter().map(|at| *at as usize).collect();
         let find =
             || self.tune.run(algorithms, &split.train, (ats[0], self.seed), &|data| self.divided(data), progress);
-        let tuned = if self.tune.is_wanted() { tokio::task::block_in_place(find)? } else { Vec::new() };
+        let tuned = tokio::task::block_in_place(find)?;
         // What was found stands beside what was given, where it is something else.
         let found = tuned.iter().map(tune::Tuned::best).filter(|best| !algorithms.contains(best));
         let mut to_measure: Vec<(Algorithm, bool)> = found.map(|best| (best.clone(), true)).collect();

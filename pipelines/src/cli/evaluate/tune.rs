@@ -37,18 +37,13 @@ pub(super) struct Tune {
 /// What a search over one algorithm found.
 pub(super) struct Tuned {
     /// The settings it began with.
-    pub(super) given: Algorithm,
+    given: Algorithm,
     /// The trials of the last round, best first.
-    pub(super) trials: Vec<Trial>,
+    trials: Vec<Trial>,
 }
 
 impl Tune {
-    /// Whether anything is to be looked for.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.settings.is_some()
-    }
-
-    /// Searches for each algorithm in turn, on `past` alone.
+    /// Searches for each algorithm in turn, on `past` alone; finds nothing where nothing is to be looked for.
     pub(super) fn run(
         &self,
         algorithms: &[Algorithm],
@@ -57,10 +52,11 @@ impl Tune {
         divide: &dyn Fn(&Dataset) -> Result<Split, train::Error>,
         progress: &Progress,
     ) -> anyhow::Result<Vec<Tuned>> {
+        let Some(settings) = self.settings else { return Ok(Vec::new()) };
         if self.recipe_out.is_some() && algorithms.len() > 1 {
             return Err(exit::coded(exit::USAGE, "--recipe-out is for one --algorithm"));
         }
-        let search = Search { settings: self.settings.unwrap_or(1) as usize, at, seed };
+        let search = Search { settings: settings as usize, at, seed };
         let data = past.digest();
         let journal = RefCell::new(Journal::open(self.journal.as_deref(), &data, search)?);
         let mut found = Vec::new();
@@ -99,7 +95,7 @@ impl Tuned {
 }
 
 /// A trial's settings, short: those that the grid varies.
-pub(super) fn brief(trial: &Trial) -> String {
+fn brief(trial: &Trial) -> String {
     let settings = serde_json::to_value(&trial.algorithm).expect("settings are plain");
     let varied = tune::grid(&trial.algorithm, train::TimeAxis::Clock);
     let shown = varied.iter().filter(|(name, _)| !settings[*name].is_null());
@@ -108,7 +104,7 @@ pub(super) fn brief(trial: &Trial) -> String {
 }
 
 /// One line of the journal: a trial and all that it depends on.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Line {
     data_sha256: String,
     at: usize,
@@ -149,11 +145,6 @@ impl Journal {
         Ok(journal)
     }
 
-    fn line(&self, trial: Trial) -> Line {
-        let Search { at, seed, .. } = self.search;
-        Line { data_sha256: self.data.clone(), at, seed, code_revision: crate::REVISION.to_owned(), trial }
-    }
-
     fn find(&self, algorithm: &Algorithm, readers: usize) -> Option<Trial> {
         let of_this = |line: &&Line| {
             let Line { data_sha256, at, seed, code_revision, trial } = line;
@@ -167,7 +158,9 @@ impl Journal {
     }
 
     fn add(&mut self, trial: &Trial) -> anyhow::Result<()> {
-        let line = self.line(trial.clone());
+        let Search { at, seed, .. } = self.search;
+        let (data_sha256, code_revision) = (self.data.clone(), crate::REVISION.to_owned());
+        let line = Line { data_sha256, at, seed, code_revision, trial: trial.clone() };
         if let Some((path, file)) = &mut self.file {
             let text = serde_json::to_string(&line).expect("trials are plain") + "\n";
             let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
