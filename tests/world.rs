@@ -4,10 +4,10 @@
 pub mod judge;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 use http_body_util::{BodyExt, Full};
@@ -16,6 +16,13 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use jiff::Timestamp;
+use models::{
+    Artifact, Manifest, ModelName, Registry, Store, format,
+    manifest::{DataLineage, MODEL_FILE, Trigger, TriggerKind},
+    registry::{Draft, Intent, Op},
+};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use self::judge::{Answer, Deed, Event};
@@ -66,6 +73,15 @@ impl Predictor {
     }
 }
 
+impl Predictor {
+    /// Asks it to leave and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a process id");
+        kill_process(id, Signal::TERM).expect("a child that was not waited for can be told");
+        self.child.wait().expect("a child can be waited for")
+    }
+}
+
 impl Drop for Predictor {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -103,6 +119,50 @@ pub fn data(file: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(file);
     assert!(path.exists(), "this test needs the real data set {}, which is missing", path.display());
     path
+}
+
+/// A version of one file with a whole manifest, started by hand under the id `trigger`.
+pub fn draft(name: ModelName, trigger: &str, model: Bytes) -> Draft {
+    let data = DataLineage {
+        source: "none".into(),
+        sha256: String::new(),
+        interactions: 0,
+        readers: 0,
+        books: 0,
+        from: None,
+        to: None,
+    };
+    let manifest = Manifest {
+        format: 1,
+        name,
+        created_at: Timestamp::UNIX_EPOCH,
+        algorithm: "none".into(),
+        params: serde_json::json!({}),
+        tuning: None,
+        seed: 0,
+        data,
+        metrics: BTreeMap::new(),
+        gate: "none".into(),
+        code_revision: "test".into(),
+        trigger: Trigger { kind: TriggerKind::Manual, id: trigger.into() },
+        parent: None,
+        profile: Value::Null,
+        files: Vec::new(),
+    };
+    Draft { manifest, files: vec![(MODEL_FILE.into(), model)] }
+}
+
+/// Puts a model into production in a tenant's registry at `store`, as version 1.
+pub async fn produce(store: &str, tenant: &str, artifact: &Artifact) {
+    let root = Store::open(store).expect("the URL is a store").tenant(&tenant.parse().expect("this is a tenant"));
+    let registry = Registry::open(root).await.expect("the store answers");
+    let name: ModelName = "recommender".parse().expect("this is a name");
+    let intent = Intent::new("test", "first", Timestamp::UNIX_EPOCH);
+    let draft = draft(name.clone(), "first", format::encode(artifact));
+    let version = registry.publish(draft, &intent).await.expect("a first version").version;
+    let approved = Op::Approve { name: name.clone(), version };
+    registry.commit(&intent, |_| Ok(vec![approved.clone()])).await.expect("it is there");
+    registry.promote(&name, version, None, &intent).await.expect("it is approved");
 }
 
 /// What a writer noted, one event a line. A line that its death cut short is no event.

@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use models::{ModelName, TenantName};
 
-use crate::{judge::Policy, wire::cloudevent::Style};
+use crate::{judge::Policy, spans::Spans, wire::cloudevent::Style};
 
 /// The most books one list may have.
 pub const MAX_K: usize = 1000;
@@ -80,6 +80,8 @@ pub struct Options {
     pub events: EventQueue,
     /// Whether the kill switch is on from the start, see [`Service::turn_popular_only`](crate::Service::turn_popular_only).
     pub popular_only: bool,
+    /// Share of the requests that the version of `staging` scores too, for nobody, while no trial runs; basis points.
+    pub shadow_bp: u16,
     /// What answers to CloudEvents say of themselves.
     pub cloud_events: Style,
     /// What a trial must show.
@@ -88,6 +90,8 @@ pub struct Options {
     pub click_window: SignedDuration,
     /// What time it is, for records.
     pub clock: Clock,
+    /// Where requests are told as spans, if anywhere.
+    pub spans: Option<Spans>,
 }
 
 impl Options {
@@ -106,10 +110,12 @@ impl Options {
             remember: Remember::default(),
             events: EventQueue::default(),
             popular_only: false,
+            shadow_bp: 0,
             cloud_events: Style::default(),
             policy: Policy::default(),
             click_window: SignedDuration::from_mins(30),
             clock: Clock::system(),
+            spans: None,
         }
     }
 

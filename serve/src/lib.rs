@@ -6,11 +6,11 @@
 //!
 //! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
-//! - [`canary`]: a trial as this process sees it. [`judge`]: when its step may be left, and when it has done harm.
+//! - [`shadow`]: the next version compared before anyone meets it. [`canary`]: a trial as this process sees it. [`judge`]: when its step may be left, and when it has done harm.
 //! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
 //!   messages or bytes.
 //! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
-//! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`server`]: staying calm, and being seen.
+//! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`spans`], [`server`]: staying calm, and being seen.
 
 pub mod admit;
 pub mod canary;
@@ -31,7 +31,9 @@ pub mod plan;
 mod rest;
 pub mod server;
 pub mod service;
+pub mod shadow;
 mod shown;
+pub mod spans;
 mod statistics;
 pub mod watch;
 pub mod wire;
@@ -46,5 +48,6 @@ pub use health::State;
 pub use rest::{admin, rest};
 pub use server::{ModelSource, Running, Server, Totals};
 pub use service::Service;
+pub use spans::Spans;
 pub use watch::Watcher;
 pub use wire::cloudevent::Style;

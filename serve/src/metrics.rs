@@ -19,7 +19,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{current::Snapshot, event_log::EventCounts, health::State, judge::EDGES_SECS};
+use crate::{current::Snapshot, event_log::EventCounts, health::State, judge::EDGES_SECS, shadow::ShadowSeries};
 
 /// Versions whose series are kept.
 pub const KEPT_VERSIONS: usize = 16;
@@ -86,7 +86,7 @@ struct InfoLabels {
 }
 
 /// One label of a closed set.
-type One = [(&'static str, &'static str); 1];
+pub(crate) type One = [(&'static str, &'static str); 1];
 
 /// One request on one arm, as it is counted.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,7 @@ pub(crate) struct Readings {
     pub(crate) weight_bp: u16,
     pub(crate) permits_in_use: usize,
     pub(crate) events: EventCounts,
+    pub(crate) shadow_dropped: u64,
 }
 
 /// The metrics of one process.
@@ -131,16 +132,18 @@ pub struct Metrics {
     dropped: Family<One, Counter>,
     queue: Gauge,
     outcomes: Family<One, Counter>,
+    shadow: ShadowSeries,
+    shadow_dropped: Counter,
     /// Versions whose series exist, the one that was live last at the end.
     kept: Mutex<VecDeque<Version>>,
 }
 
-fn durations() -> Histogram {
+pub(crate) fn durations() -> Histogram {
     Histogram::new(EDGES_SECS)
 }
 
 /// Puts a metric into the registry and keeps a handle to it.
-fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+pub(crate) fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register(name, help, metric.clone());
     metric
 }
@@ -183,6 +186,13 @@ impl Metrics {
                 "Clicks and purchases, by whether their answer was remembered",
                 Family::default(),
             ),
+            shadow: ShadowSeries::register(r),
+            shadow_dropped: add(
+                r,
+                "shadow_dropped",
+                "Requests that were not scored twice because too many waited",
+                Counter::default(),
+            ),
             kept: Mutex::default(),
             registry: to,
         }
@@ -221,6 +231,11 @@ impl Metrics {
 
     pub(crate) fn outcome(&self, joined: bool) {
         self.outcomes.get_or_create(&[("joined", if joined { "yes" } else { "no" })]).inc();
+    }
+
+    /// The series of a version that nobody meets yet.
+    pub(crate) fn shadow(&self) -> ShadowSeries {
+        self.shadow.clone()
     }
 
     /// A request in flight, until the guard is dropped.
@@ -295,6 +310,7 @@ impl Metrics {
             store(&self.dropped.get_or_create(&[("reason", reason)]), value);
         }
         self.queue.set(events.queued as i64);
+        store(&self.shadow_dropped, readings.shadow_dropped);
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
@@ -338,6 +354,7 @@ mod tests {
             weight_bp: 2500,
             permits_in_use: 0,
             events: EventCounts { offered: 3, delivered: 2, queued: 1, ..EventCounts::default() },
+            shadow_dropped: 5,
         })
     }
 
@@ -362,6 +379,7 @@ mod tests {
             r#"bookloop_experiment_weight_ratio{model="recommender"} 0.25"#,
             r#"bookloop_events_offered_total{model="recommender"} 3"#,
             r#"bookloop_event_queue_length{model="recommender"} 1"#,
+            r#"bookloop_shadow_dropped_total{model="recommender"} 5"#,
         ] {
             assert!(text.lines().any(|found| found == line), "missing {line} in\n{text}");
         }

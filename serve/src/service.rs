@@ -29,6 +29,7 @@ use crate::{
     ledger::Exposure,
     metrics::{Metrics, Protocol, Readings, Scored},
     outcomes::{Answers, Shown},
+    shadow::Shadow,
     statistics::{Done, Statistics},
 };
 
@@ -51,6 +52,8 @@ pub struct Service {
     pub(crate) events: EventLog,
     pub(crate) answers: Answers,
     pub(crate) health: Health,
+    /// Where requests are scored by the next version too, if they are.
+    pub(crate) shadow: Option<Shadow>,
     /// Inference requests answered with 200, for the sampled log.
     pub(crate) answered: AtomicU64,
 }
@@ -69,6 +72,8 @@ pub(crate) struct Trace {
     pub(crate) protocol: Protocol,
     /// When the whole request had arrived: a client's slow sending is not the model's slowness.
     pub(crate) received: Instant,
+    /// When its questions were understood, and when the last was answered.
+    pub(crate) scoring: Option<(Instant, Instant)>,
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) stable: ArmUse,
     pub(crate) canary: ArmUse,
@@ -92,6 +97,7 @@ impl Trace {
         Self {
             protocol,
             received: Instant::now(),
+            scoring: None,
             snapshot: None,
             stable: ArmUse::default(),
             canary: ArmUse::default(),
@@ -144,10 +150,12 @@ impl Service {
         let events = EventLog::start(options.events, producer);
         let current = Current::default();
         current.turn_popular_only(options.popular_only);
+        let metrics = Metrics::new(options.model.as_str());
         Arc::new(Self {
             current,
             admission: Admission::new(options.limits.in_flight),
-            metrics: Metrics::new(options.model.as_str()),
+            shadow: (options.shadow_bp > 0).then(|| Shadow::start(options.shadow_bp, metrics.shadow())),
+            metrics,
             statistics: Statistics::default(),
             answers: Answers::new(options.remember),
             health: Health::new(),
@@ -217,6 +225,7 @@ impl Service {
             weight_bp: self.current.get().map_or(0, |snapshot| snapshot.weight_bp()),
             permits_in_use: self.admission.in_use(),
             events: self.events.counts(),
+            shadow_dropped: self.shadow.as_ref().map_or(0, Shadow::dropped),
         })
     }
 
@@ -251,6 +260,7 @@ impl Service {
         version: Option<&str>,
         trace: &mut Trace,
     ) -> Result<Answered, Refusal> {
+        let understood = Instant::now();
         let listed: usize = asks.iter().map(|ask| ask.k).sum();
         if listed > MAX_LISTED {
             return Err(Refusal::bad(format!("expected at most {MAX_LISTED} books in all lists, found {listed}")));
@@ -262,6 +272,9 @@ impl Service {
         };
         trace.snapshot = Some(Arc::clone(&snapshot));
         let popular_only = self.current.popular_only();
+        let shadow = self.shadow.as_ref().filter(|shadow| {
+            pinned.is_none() && !popular_only && shadow.wants(self.options.tenant.as_str(), &call.request_id)
+        });
         let mut rows = Vec::with_capacity(asks.len());
         for (place, ask) in asks.into_iter().enumerate() {
             if place > 0 && place % CHUNK == 0 {
@@ -309,8 +322,12 @@ impl Service {
                 );
                 Refusal::Bug
             })?;
+            if let Some(shadow) = shadow {
+                shadow.offer(&snapshot, &ask, &answer, score);
+            }
             rows.push((ask, answer));
         }
+        trace.scoring = Some((understood, Instant::now()));
         let answered = Answered { snapshot, rows };
         self.tell(call, &answered);
         Ok(answered)

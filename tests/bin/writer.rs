@@ -4,21 +4,19 @@
 //! and repeats what was left in doubt under the same key.
 
 use std::{
-    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::Write,
     time::Duration,
 };
 
 use bookloop_tests::{
-    acknowledged, events,
+    acknowledged, draft, events,
     judge::{Answer, Deed, Event, Wish},
 };
 use jiff::Timestamp;
 use models::{
-    Alias, Manifest, ModelName, Registry, Store, Version,
-    manifest::{DataLineage, MODEL_FILE, Trigger, TriggerKind},
-    registry::{Draft, Error, Intent, Op},
+    Alias, ModelName, Registry, Store, Version,
+    registry::{Error, Intent, Op},
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -148,39 +146,8 @@ impl Writer {
                 let note = Op::Tag { name, version: Version::FIRST, key: "note".into(), value: Some(key.into()) };
                 self.registry.commit(&intent, |_| Ok(vec![note.clone()])).await?
             }
-            _ => self.registry.publish(draft(name, key), &intent).await?.receipt,
+            _ => self.registry.publish(draft(name, key, key.to_owned().into()), &intent).await?.receipt,
         };
         Ok(receipt.entry.id)
     }
-}
-
-/// A version of a few bytes; its manifest is whole and says where it comes from.
-fn draft(name: ModelName, key: &str) -> Draft {
-    let data = DataLineage {
-        source: "none".into(),
-        sha256: String::new(),
-        interactions: 0,
-        readers: 0,
-        books: 0,
-        from: None,
-        to: None,
-    };
-    let manifest = Manifest {
-        format: 1,
-        name,
-        created_at: Timestamp::UNIX_EPOCH,
-        algorithm: "none".into(),
-        params: serde_json::json!({}),
-        tuning: None,
-        seed: 0,
-        data,
-        metrics: BTreeMap::new(),
-        gate: "none".into(),
-        code_revision: "test".into(),
-        trigger: Trigger { kind: TriggerKind::Manual, id: key.into() },
-        parent: None,
-        profile: serde_json::Value::Null,
-        files: Vec::new(),
-    };
-    Draft { manifest, files: vec![(MODEL_FILE.into(), key.to_owned().into())] }
 }

@@ -3,7 +3,8 @@
 //! A row `y` is `scale * bytes` up to `lost = |y - scale * bytes|`, a reader `x` likewise. By Cauchy and Schwarz
 //! `|x.y - sx sy (bx.by)| <= |x - sx bx| |y| + |sx bx| lost`, and the score in `f32` is within `(d + 2) 2^-24 |x||y|` of
 //! `x.y`. Books whose upper bound stays below the `k`-th best lower bound cannot be among the best `k`; the rest get
-//! their real scores. So the answer is exact, for a quarter of the memory traffic.
+//! their real scores. So the answer is exact, for a quarter of the memory traffic, and for less where norms differ: books
+//! lie by falling norm, and where `|x||y|` alone is below the bar nothing further is read.
 
 #![expect(clippy::inline_always, reason = "what is inlined into `widest` is compiled for its instructions")]
 
@@ -47,7 +48,8 @@ impl fmt::Debug for LazyCoarse {
 
 /// See the module.
 pub(super) struct Coarse {
-    n_books: usize,
+    /// Row of the book at each place, by falling norm.
+    rows: Vec<BookRow>,
     /// Steps of a row.
     steps: usize,
     /// `[panel][step]`, each with [`INT_STEP`] values of [`INT_BOOKS`] books.
@@ -80,21 +82,20 @@ impl Coarse {
         let steps = d.div_ceil(INT_STEP);
         let n_books = books.len() / d;
         let n_panels = n_books.div_ceil(INT_BOOKS);
+        let norms: Vec<f32> = books.chunks_exact(d).map(|row| up(norm(row, f64::from))).collect();
+        let mut rows: Vec<BookRow> = (0..n_books as u32).map(BookRow).collect();
+        rows.sort_unstable_by(|a, b| norms[b.index()].total_cmp(&norms[a.index()]).then(a.cmp(b)));
         let mut bytes = vec![[0; INT_BOOKS * INT_STEP]; n_panels * steps];
         let mut bounds = vec![Bounds::default(); n_panels];
-        widest(Fill { books, d, bytes: &mut bytes, bounds: &mut bounds });
-        let longest = bounds.iter().flat_map(|panel| panel.norm).fold(0.0, f32::max);
-        Self { n_books, steps, bytes, bounds, longest }
+        widest(Fill { books, rows: &rows, d, bytes: &mut bytes, bounds: &mut bounds });
+        let longest = rows.first().map_or(0.0, |row| norms[row.index()]);
+        Self { rows, steps, bytes, bounds, longest }
     }
 
-    /// All books that can be among the best `k` of the `eligible`, ascending by row; some that are not as well.
+    /// A search for the best books of one reader, which has looked at nothing yet.
     ///
     /// `None` where the numbers are too large for the bounds to hold.
-    pub fn candidates(&self, x: &[f32], k: usize, eligible: impl Fn(BookRow) -> bool) -> Option<Vec<BookRow>> {
-        Some(self.field(x, k, eligible)?.into_iter().map(|candidate| candidate.row).collect())
-    }
-
-    fn field(&self, x: &[f32], k: usize, eligible: impl Fn(BookRow) -> bool) -> Option<Vec<Candidate>> {
+    pub fn search(&self, x: &[f32], k: usize) -> Option<Search> {
         let length = up(norm(x, f64::from));
         // Twice the product bounds every intermediate result; far from overflow the error analysis is that of
         // relative roundings and of `tiny`.
@@ -110,32 +111,64 @@ impl Coarse {
         let slack = (x.len() + 16) as f32 * (1.0 / 16_777_216.0) * length;
         let kept = norm(x, |value| coarse.kept(value));
         let reader = ReaderBounds {
+            length,
+            slack,
             scale: coarse.scale,
             of_norm: up(f64::from(up(coarse.lost(x))) + f64::from(slack)),
             of_lost: up(kept),
             tiny: x.len() as f32 * f32::MIN_POSITIVE,
         };
-        let mut field = Field::new(k, self.n_books);
-        let mut dots = [[0; INT_BOOKS]; RUN];
-        for (run, (bytes, bounds)) in self.bytes.chunks(RUN * self.steps).zip(self.bounds.chunks(RUN)).enumerate() {
-            let dots = &mut dots[..bounds.len()];
-            int_dots(bytes, &query, dots);
-            widest(Look {
-                dots,
-                bounds,
-                reader: &reader,
-                field: &mut field,
-                first: run * RUN * INT_BOOKS,
-                n_books: self.n_books,
-                eligible: &eligible,
-            });
+        Some(Search { query, reader, field: Field::new(k, self.rows.len()) })
+    }
+
+    /// Runs of books that stay in the first cache while they are looked at; see [`Search::look`].
+    pub fn runs(&self) -> impl Iterator<Item = Run<'_>> {
+        let parts =
+            self.bytes.chunks(RUN * self.steps).zip(self.bounds.chunks(RUN)).zip(self.rows.chunks(RUN * INT_BOOKS));
+        parts.map(|((bytes, bounds), rows)| Run { bytes, bounds, rows })
+    }
+}
+
+/// Some books, by falling norm; those of later runs are no longer.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    bytes: &'a [IntStep],
+    bounds: &'a [Bounds],
+    rows: &'a [BookRow],
+}
+
+/// One reader's candidates so far.
+pub(super) struct Search {
+    query: Vec<[i8; INT_STEP]>,
+    reader: ReaderBounds,
+    field: Field,
+}
+
+impl Search {
+    /// Takes the candidates among a run's `eligible` books. `false` where neither it nor a later run can have one.
+    pub fn look(&mut self, run: Run<'_>, eligible: impl Fn(BookRow) -> bool) -> bool {
+        let Run { bytes, bounds, rows } = run;
+        let ReaderBounds { length, slack, tiny, .. } = self.reader;
+        let longest = bounds[0].norm[0];
+        if up(f64::from(longest) * f64::from(length)) + longest * slack + tiny < self.field.bar {
+            return false;
         }
-        Some(field.finish())
+        let mut dots = [[0; INT_BOOKS]; RUN];
+        let dots = &mut dots[..bounds.len()];
+        int_dots(bytes, &self.query, dots);
+        widest(Look { dots, bounds, reader: &self.reader, field: &mut self.field, rows, eligible: &eligible });
+        true
+    }
+
+    /// All books that can be among the best `k`, ascending by row; some that are not as well.
+    pub fn candidates(self) -> Vec<BookRow> {
+        self.field.finish().into_iter().map(|candidate| candidate.row).collect()
     }
 }
 
 struct Fill<'a> {
     books: &'a [f32],
+    rows: &'a [BookRow],
     d: usize,
     bytes: &'a mut [IntStep],
     bounds: &'a mut [Bounds],
@@ -147,9 +180,10 @@ impl Work for Fill<'_> {
     #[inline(always)]
     fn run(self) {
         let steps = self.d.div_ceil(INT_STEP);
-        let panels = self.bytes.chunks_exact_mut(steps).zip(self.bounds).zip(self.books.chunks(self.d * INT_BOOKS));
+        let panels = self.bytes.chunks_exact_mut(steps).zip(self.bounds).zip(self.rows.chunks(INT_BOOKS));
         for ((bytes, bounds), rows) in panels {
-            for (book, row) in rows.chunks_exact(self.d).enumerate() {
+            for (book, row) in rows.iter().enumerate() {
+                let row = &self.books[row.index() * self.d..][..self.d];
                 let coarse = Rounded::of(row);
                 for (step, values) in bytes.iter_mut().zip(row.chunks(INT_STEP)) {
                     let place = &mut step[book * INT_STEP..][..values.len()];
@@ -165,6 +199,10 @@ impl Work for Fill<'_> {
 
 /// What is known of a reader besides the bytes.
 struct ReaderBounds {
+    /// Its norm, rounded up.
+    length: f32,
+    /// What rounding costs per unit of a book's norm.
+    slack: f32,
     scale: f32,
     /// Error per unit of a book's norm.
     of_norm: f32,
@@ -179,9 +217,8 @@ struct Look<'a, F> {
     bounds: &'a [Bounds],
     reader: &'a ReaderBounds,
     field: &'a mut Field,
-    /// Row of the first book.
-    first: usize,
-    n_books: usize,
+    /// Rows of the books, panel by panel.
+    rows: &'a [BookRow],
     eligible: &'a F,
 }
 
@@ -190,7 +227,7 @@ impl<F: Fn(BookRow) -> bool> Work for Look<'_, F> {
 
     #[inline(always)]
     fn run(self) {
-        let ReaderBounds { scale, of_norm, of_lost, tiny } = *self.reader;
+        let ReaderBounds { scale, of_norm, of_lost, tiny, .. } = *self.reader;
         for (panel, (dots, bounds)) in self.dots.iter().zip(self.bounds).enumerate() {
             let (mut middle, mut error) = ([0.0_f32; INT_BOOKS], [0.0_f32; INT_BOOKS]);
             let mut near = false;
@@ -200,9 +237,8 @@ impl<F: Fn(BookRow) -> bool> Work for Look<'_, F> {
                 near |= middle[book] + error[book] >= self.field.bar;
             }
             if near {
-                let first = self.first + panel * INT_BOOKS;
-                for book in 0..INT_BOOKS.min(self.n_books - first) {
-                    let row = BookRow((first + book) as u32);
+                for (book, row) in self.rows[panel * INT_BOOKS..].iter().take(INT_BOOKS).enumerate() {
+                    let row = *row;
                     let (lower, upper) = (middle[book] - error[book], middle[book] + error[book]);
                     if upper >= self.field.bar && (self.eligible)(row) {
                         self.field.offer(Candidate { row, lower, upper });
@@ -317,6 +353,12 @@ mod tests {
 
     use super::*;
 
+    fn field(coarse: &Coarse, x: &[f32], k: usize, eligible: impl Fn(BookRow) -> bool) -> Option<Vec<Candidate>> {
+        let mut search = coarse.search(x, k)?;
+        let _ended = coarse.runs().find(|run| !search.look(*run, &eligible));
+        Some(search.field.finish())
+    }
+
     #[test]
     fn a_product_in_bytes_has_the_hand_computed_bound() {
         // x (.6, -.2) is (127, -42), y (.5, .25) is (127, 64): 13441 of (.6 / 127)(.5 / 127) is .2500031, exact .25.
@@ -325,7 +367,7 @@ mod tests {
         assert_eq!((x.map(|v| of_x.byte(v)), y.map(|v| of_y.byte(v))), ([127, -42], [127, 64]));
         let bound = of_x.lost(&x) * norm(&y, f64::from) + norm(&x, |value| of_x.kept(value)) * of_y.lost(&y);
         assert!((bound - 0.002_124).abs() < 1e-6, "{bound}");
-        let candidates = Coarse::new(&y, 2).field(&x, 1, |_| true).unwrap();
+        let candidates = field(&Coarse::new(&y, 2), &x, 1, |_| true).unwrap();
         let [Candidate { lower, upper, .. }] = candidates[..] else { panic!("{candidates:?}") };
         assert!((f64::midpoint(f64::from(lower), f64::from(upper)) - 0.250_003_1).abs() < 1e-6);
         assert!((f64::from(upper - lower) / 2.0 - bound).abs() < 1e-5);
@@ -344,7 +386,7 @@ mod tests {
                 }
             }
             let (x, books) = (rows.pop().unwrap(), rows.concat());
-            let candidates = Coarse::new(&books, 5).field(&x, 10, |_| true).unwrap();
+            let candidates = field(&Coarse::new(&books, 5), &x, 10, |_| true).unwrap();
             prop_assert_eq!(candidates.len(), 10);
             for Candidate { row, lower, upper } in candidates {
                 let score = books[row.index() * 5..][..5].iter().zip(&x).fold(0.0_f32, |sum, (y, x)| x.mul_add(*y, sum));
@@ -353,9 +395,26 @@ mod tests {
         }
     }
 
+    /// Norms 1, 2, .. 2000 in one direction: for the best one, all behind the first run are known to be worse unread.
+    #[test]
+    fn short_rows_are_not_read_and_the_best_is_found_wherever_it_lies() {
+        let n = 2_000_u32;
+        let norm_of = |row: u32| 1 + row * 7 % n;
+        let row_of = |norm: u32| (0..n).find(|row| norm_of(*row) == norm).map(BookRow).unwrap();
+        let books: Vec<f32> = (0..n).flat_map(|row| [norm_of(row) as f32, 0.0]).collect();
+        let coarse = Coarse::new(&books, 2);
+        assert!(coarse.rows.is_sorted_by(|a, b| norm_of(a.0) > norm_of(b.0)));
+        let mut search = coarse.search(&[1.0, 0.0], 1).unwrap();
+        let n_read = coarse.runs().take_while(|run| search.look(*run, |_| true)).count();
+        assert_eq!((n_read, search.candidates().contains(&row_of(2_000))), (1, true));
+        // Where all scores are negative the shortest is the best, and nothing may be left out.
+        let found = field(&coarse, &[-1.0, 0.0], 1, |_| true).unwrap();
+        assert!(found.iter().any(|candidate| candidate.row == row_of(1)));
+    }
+
     #[test]
     fn numbers_near_overflow_have_no_bounds() {
-        assert_eq!(Coarse::new(&[1e20, 0.0], 2).field(&[1.0, 1.0], 1, |_| true), None);
-        assert_eq!(Coarse::new(&[1.0, 0.0], 2).field(&[f32::NAN, 1.0], 1, |_| true), None);
+        assert_eq!(field(&Coarse::new(&[1e20, 0.0], 2), &[1.0, 1.0], 1, |_| true), None);
+        assert_eq!(field(&Coarse::new(&[1.0, 0.0], 2), &[f32::NAN, 1.0], 1, |_| true), None);
     }
 }

@@ -4,6 +4,7 @@ use ndarray::Array1;
 
 use super::{
     Asked,
+    coarse::Search,
     product::{self, BOOKS, Block, READERS, lay_out},
     solve,
 };
@@ -69,31 +70,64 @@ impl Factors {
 
     /// The best books of several histories, `k` and what is eligible given for each.
     pub(super) fn best_of_many(&self, asked: &[Asked<'_>]) -> Vec<Vec<Scored>> {
-        let n_books = self.values().len() / self.d();
+        let (books, d) = (self.values(), self.d());
+        let n_books = books.len() / d;
+        if books.len() >= FEW {
+            return self.best_by_bounds(asked);
+        }
         let histories: Vec<&[BookRow]> = asked.iter().map(Asked::scored).collect();
         let mut best: Vec<Best> = asked.iter().map(|asked| Best::new(asked.query.k, n_books)).collect();
-        self.block(&histories).reach_all(self.values(), |first, reader, scores| {
+        self.block(&histories).reach_all(books, |first, reader, scores| {
             offer(&mut best[reader], rows_from(first, n_books).zip(scores), |row| asked[reader].may_offer(row));
             best[reader].bar()
         });
         best.into_iter().map(Best::into_list).collect()
     }
 
+    /// The same by the coarse copy: all readers look at a run of books while it lies in the cache.
+    fn best_by_bounds(&self, asked: &[Asked<'_>]) -> Vec<Vec<Scored>> {
+        let (books, d) = (self.values(), self.d());
+        let coarse = self.coarse().of(books, d);
+        let readers: Vec<Array1<f32>> = asked.iter().map(|asked| self.fold_in(asked.scored())).collect();
+        let x = |place: usize| readers[place].as_slice().expect("one dimension is contiguous");
+        // Where few books are let through those are scored, and nothing is looked at.
+        let few = |asked: &Asked<'_>| asked.allowed.len() < books.len() / d / SPARSE;
+        let search = |(place, asked)| if few(asked) { None } else { coarse.search(x(place), asked.query.k) };
+        let mut searches: Vec<Option<Search>> = asked.iter().enumerate().map(search).collect();
+        let mut looking: Vec<(&Asked<'_>, &mut Search)> =
+            asked.iter().zip(&mut searches).filter_map(|(asked, search)| Some((asked, search.as_mut()?))).collect();
+        for run in coarse.runs() {
+            looking.retain_mut(|(asked, search)| search.look(run, |row| asked.may_offer(row)));
+            if looking.is_empty() {
+                break;
+            }
+        }
+        let lists = searches.into_iter().zip(asked).enumerate().map(|(place, (search, asked))| {
+            let candidates = if few(asked) {
+                Some(asked.allowed.iter().filter(|row| asked.may_offer(*row)).collect())
+            } else {
+                search.map(Search::candidates)
+            };
+            self.best_of(x(place), asked, candidates.as_deref())
+        });
+        lists.collect()
+    }
+
     /// The best books of one history.
     pub(super) fn best_of_one(&self, asked: &Asked<'_>) -> Vec<Scored> {
+        if self.values().len() >= FEW {
+            return self.best_by_bounds(std::slice::from_ref(asked)).pop().expect("one question has one list");
+        }
+        let reader = self.fold_in(asked.scored());
+        self.best_of(reader.as_slice().expect("one dimension is contiguous"), asked, None)
+    }
+
+    /// The best of the `candidates`, all of which may be offered; of all eligible books without them.
+    fn best_of(&self, x: &[f32], asked: &Asked<'_>, candidates: Option<&[BookRow]>) -> Vec<Scored> {
         let (books, d) = (self.values(), self.d());
         let n_books = books.len() / d;
-        let reader = self.fold_in(asked.scored());
-        let x = reader.as_slice().expect("one dimension is contiguous");
         let mut best = Best::new(asked.query.k, n_books);
         let mut panel = vec![[0.0; BOOKS]; d];
-        let candidates = if asked.allowed.len() < n_books / SPARSE {
-            Some(asked.allowed.iter().filter(|row| asked.may_offer(*row)).collect())
-        } else if books.len() < FEW {
-            None
-        } else {
-            self.coarse().of(books, d).candidates(x, asked.query.k, |row| asked.may_offer(row))
-        };
         match candidates {
             Some(candidates) => {
                 for rows in candidates.chunks(BOOKS) {

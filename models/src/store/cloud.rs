@@ -77,8 +77,8 @@ fn endpoint<'a>(settings: &'a Settings, names: &[&str], allow_http: &str) -> Res
     }
 }
 
-/// TLS needs cryptography chosen for the process; ring is what the rest of the workspace has.
-fn choose_cryptography() {
+/// Chooses ring as the cryptography of TLS in this process, for every client that leaves the choice to it; twice is once.
+pub fn choose_cryptography() {
     // The error says that a choice was made already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-pub use self::objects::IN_PARTS_ABOVE;
+pub use self::{cloud::choose_cryptography, objects::IN_PARTS_ABOVE};
 use crate::id::TenantName;
 
 /// Why the store did not do what was asked, by what the caller can do next.

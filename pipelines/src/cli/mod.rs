@@ -16,6 +16,7 @@ mod serve;
 mod serve_api;
 mod simulate;
 mod stream;
+mod telemetry;
 mod train;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -100,6 +101,12 @@ impl Place {
     pub(crate) fn root(&self) -> Result<::models::Store, ::models::store::Error> {
         Ok(::models::Store::open(&self.store)?.tenant(&self.tenant))
     }
+}
+
+/// A share, 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| format!("expected a number from 0 to 1, found {text:?}"))
 }
 
 /// Parses, runs, and turns the outcome into an exit code.

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use ::models::Registry;
+use ::models::{Registry, split};
 use ::serve::{ModelSource, Options, Running, Server, Style};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Place, asked_to_stop, keys, stream};
+use super::{Place, asked_to_stop, keys, share, stream, telemetry};
 use crate::{
     exit,
     ramp::{Moved, Ramp},
@@ -30,6 +30,8 @@ pub(super) struct Arguments {
     stream: stream::Stream,
     #[command(flatten)]
     trusted: keys::Trusted,
+    #[command(flatten)]
+    telemetry: telemetry::Telemetry,
     /// Address to answer on.
     #[arg(long, env = "BOOKLOOP_HOST", default_value = "127.0.0.1")]
     host: IpAddr,
@@ -48,6 +50,10 @@ pub(super) struct Arguments {
     /// Answer everyone with popular books until the kill switch is turned off (`PUT /kill-switch` on the admin port).
     #[arg(long, env = "BOOKLOOP_POPULAR_ONLY")]
     popular_only: bool,
+    /// Share of the requests that the version of `staging` scores too, for nobody, while no trial runs; /experiments tells
+    /// how alike the lists are.
+    #[arg(long, env = "BOOKLOOP_SHADOW", default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    shadow: f64,
     /// Type of the events that answer CloudEvents.
     #[arg(long, env = "BOOKLOOP_CE_TYPE", value_parser = attribute)]
     ce_type: Option<String>,
@@ -93,11 +99,14 @@ impl Arguments {
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
         options.region = self.region;
         options.popular_only = self.popular_only;
+        options.shadow_bp = (self.shadow * f64::from(split::WHOLE_BP)).round() as u16;
         let style = options.cloud_events;
         options.cloud_events =
             Style { kind: self.ce_type.unwrap_or(style.kind), source: self.ce_source, merge: self.ce_merge };
         options.poll_interval = Duration::from_millis(self.poll_ms);
         options.drain.delay = Duration::from_secs(self.drain_seconds);
+        let collector = self.telemetry.start("bookloop-predictor")?;
+        options.spans = collector.as_ref().map(telemetry::Collector::spans);
         let ramp = Ramp::new(Arc::clone(&registry), self.place.model, "bookloop serve");
         let running = Server::start(options, ModelSource::Registry(registry), producer)
             .await
@@ -115,6 +124,9 @@ impl Arguments {
         }
         eprintln!("draining");
         let totals = running.shutdown().await;
+        if let Some(collector) = collector {
+            collector.close().await;
+        }
         let events = totals.events;
         eprintln!(
             "{} requests answered, {} events delivered, {} dropped",

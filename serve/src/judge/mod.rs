@@ -5,7 +5,8 @@
 //!
 //! - [`log_e_ratio`]: one arm's events against the other's. [`log_e_below`], [`log_e_above`]: a share against a bound.
 //! - [`log_e_slower`]: quantiles of durations. [`log_e_split`]: whether readers arrive as split.
-//! - [`difference`]: the difference of two rates with its interval, for people.
+//! - [`difference`]: the difference of two rates with its interval, and [`jaccard`] and [`rbo`], how alike two lists are, for
+//!   people.
 
 mod bound;
 mod decide;
@@ -13,6 +14,7 @@ mod events;
 mod evidence;
 mod latency;
 mod mixture;
+mod overlap;
 mod policy;
 mod sample_ratio;
 
@@ -22,5 +24,6 @@ pub use events::{Events, HARM_GRID, OUTCOME_GRID, log_e_ratio};
 pub use evidence::{ArmEvidence, Evidence, StepEvidence};
 pub use latency::{Durations, EDGES_SECS, log_e_slower};
 pub use mixture::{Difference, Rates, difference, mixing_variance};
+pub use overlap::{PERSISTENCE, jaccard, rbo};
 pub use policy::{Clicks, Guard, Policy, Scoring, Short, StepRule};
 pub use sample_ratio::{Arrivals, log_e_split};

@@ -36,7 +36,6 @@ use crate::{
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-bookloop-model-version");
 /// The caller's patience in milliseconds, as Envoy tells it.
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The doors for readers and probes, over HTTP and gRPC. Metrics and experiments are here too unless they have a port of their own.
 pub fn rest(service: Arc<Service>) -> Router {
@@ -138,7 +137,7 @@ impl Call {
         let limit = service.options.limits.deadline;
         Self {
             request_id: ids.request.clone(),
-            traceparent: text(TRACEPARENT).filter(|value| value.len() <= 128).map(str::to_owned),
+            traceparent: ids.traceparent.clone(),
             deadline: ids.arrived + patience.map_or(limit, |patience| patience.min(limit)),
         }
     }
@@ -157,7 +156,7 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str>
 }
 
 /// The arm's word for logs: one arm, or both.
-fn arms_text(trace: &Trace) -> &'static str {
+pub(crate) fn arms_text(trace: &Trace) -> &'static str {
     let arms: Vec<Arm> = trace.arms().map(|(arm, _)| arm).collect();
     match arms.as_slice() {
         [] => "none",

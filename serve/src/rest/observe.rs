@@ -3,7 +3,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use axum::{
@@ -20,10 +20,14 @@ use crate::{
     health,
     metrics::Protocol,
     service::{Service, Trace},
+    spans::trace_id,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Twice the length of today's version: later ones may be longer.
+const MAX_TRACEPARENT: usize = 128;
 /// One log line for this many answered requests.
 const LOG_ONE_IN: u64 = 100;
 
@@ -35,6 +39,8 @@ const LOG_ONE_IN: u64 = 100;
 pub(crate) struct Ids {
     pub(crate) request: String,
     pub(crate) correlation: String,
+    /// The caller's place in its trace, as sent.
+    pub(crate) traceparent: Option<String>,
     pub(crate) arrived: Instant,
 }
 
@@ -44,7 +50,8 @@ impl Ids {
         let given = |name: HeaderName| header_text(headers, &name).filter(|id| is_id(id)).map(str::to_owned);
         let request = given(REQUEST_ID).unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
         let correlation = given(CORRELATION_ID).unwrap_or_else(|| request.clone());
-        Self { request, correlation, arrived: Instant::now() }
+        let traceparent = header_text(headers, &TRACEPARENT).filter(|text| text.len() <= MAX_TRACEPARENT);
+        Self { request, correlation, traceparent: traceparent.map(str::to_owned), arrived: Instant::now() }
     }
 }
 
@@ -104,6 +111,10 @@ pub(crate) fn account(service: &Service, ids: &Ids, Finished { code, kind, trace
     let is_inference = trace.is_some();
     let trace = trace.unwrap_or_else(|| Trace::new(Protocol::Other));
     service.finished(&trace, code, kind, trace.received.elapsed());
+    if let Some(spans) = service.options.spans.as_ref().filter(|_| is_inference) {
+        let ended = (Instant::now(), SystemTime::now());
+        spans.finished((ids, &trace), (code, kind), service.options.model.as_str(), ended);
+    }
 
     let sampled =
         code < 400 && is_inference && service.answered.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOG_ONE_IN);
@@ -118,9 +129,12 @@ pub(crate) fn account(service: &Service, ids: &Ids, Finished { code, kind, trace
     let t_total_us = total.as_micros() as u64;
     let (model, arm, protocol) = (service.options.model.as_str(), arms_text(&trace), trace.protocol.as_str());
     let request_id = ids.correlation.as_str();
+    let trace_id = trace_id(ids.traceparent.as_deref());
     macro_rules! line {
         ($level:ident, $words:literal) => {
-            tracing::$level!(request_id, model, version, arm, protocol, code, kind, t_score_us, t_total_us, $words)
+            tracing::$level!(
+                request_id, trace_id, model, version, arm, protocol, code, kind, t_score_us, t_total_us, $words
+            )
         };
     }
     match code {

@@ -45,10 +45,11 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     ([(header::CONTENT_TYPE, open_metrics)], service.metrics_text()).into_response()
 }
 
-/// The running canary, or an empty list.
+/// The running canary, or an empty list; and how the next version compares where requests are scored by it too.
 pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response {
     let running: Vec<_> = service.experiment().into_iter().collect();
-    Json(json!({ "model": service.options.model, "experiments": running })).into_response()
+    Json(json!({ "model": service.options.model, "experiments": running, "shadow": service.comparison() }))
+        .into_response()
 }
 
 /// How the kill switch stands.

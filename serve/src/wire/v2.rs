@@ -1,10 +1,12 @@
 //! V2, the Open Inference Protocol: named tensors in, named tensors out, as JSON, as bytes behind it, or as messages.
 //!
-//! Inputs: `user_id` BYTES `[n]`, and optionally `k` INT32 `[1]` or `[n]`, `history` BYTES `[n]`, each element a JSON list
-//! of book ids as text (`"[\"b1\",\"b2\"]"`, empty text for none), and `features` FP32 `[n, f]`.
+//! Inputs, at least one of the first three: `user_id` BYTES `[n]`; `book_id` BYTES `[n]`, a book to which similar ones are
+//! wanted; `history` BYTES `[n]`, each element a JSON list of book ids as text (`"[\"b1\",\"b2\"]"`). Besides, `exclude`
+//! BYTES `[n]`, lists like histories; `k` INT32 `[1]` or `[n]`; `features` FP32 `[n, f]`. Empty text stands for nothing; who
+//! is nothing at all is a reader of whom nothing is known.
 //!
-//! Parameters of the request, all optional: `timeout` in microseconds, and rules that hold for every reader:
-//! `available_only`, `max_per_author`, `max_per_series`, `diversity`, and as JSON lists inside text `languages`,
+//! Parameters of the request, all optional: `timeout` in microseconds, `include_seen`, and rules that hold for every
+//! reader: `available_only`, `max_per_author`, `max_per_series`, `diversity`, and as JSON lists inside text `languages`,
 //! `exclude_authors`, `exclude_subjects`.
 //!
 //! Outputs, `w` being the longest list: `item_ids` BYTES, `scores` FP32 and `titles` BYTES, each `[n, w]`, shorter lists
@@ -13,6 +15,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
+use models::BookId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -32,8 +35,17 @@ use crate::{
 pub(crate) use self::answer::{Encoded, encode};
 
 /// What may be sent.
-pub(crate) const INPUTS: [TensorSpec; 4] =
-    [("user_id", "BYTES", &[-1]), ("k", "INT32", &[-1]), ("history", "BYTES", &[-1]), ("features", "FP32", &[-1, -1])];
+pub(crate) const INPUTS: [TensorSpec; 6] = [
+    ("user_id", "BYTES", &[-1]),
+    ("book_id", "BYTES", &[-1]),
+    ("history", "BYTES", &[-1]),
+    ("exclude", "BYTES", &[-1]),
+    ("k", "INT32", &[-1]),
+    ("features", "FP32", &[-1, -1]),
+];
+
+/// What a list may be for; one of them says how many lists are wanted.
+const SUBJECTS: [&str; 3] = ["user_id", "book_id", "history"];
 
 /// What is returned, in this order unless asked otherwise.
 pub(crate) const OUTPUTS: [TensorSpec; 5] = [
@@ -177,11 +189,6 @@ fn assemble(
             return Err(Refusal::bad(format!("input {name:?} given twice")));
         }
     }
-    if !by_name.contains_key("user_id") {
-        let found: Vec<&str> = by_name.keys().copied().collect();
-        let words = format!("missing input \"user_id\"; this model takes {}, found {found:?}", names(&INPUTS));
-        return Err(Refusal::bad(words));
-    }
     let timeout = match parameters.remove("timeout") {
         None => None,
         Some(Parameter::Number(micros)) if micros.is_u64() => micros.as_u64().map(Duration::from_micros),
@@ -189,7 +196,8 @@ fn assemble(
     };
     let binary = switch(&parameters, "binary_data_output")?.unwrap_or(false);
     let outputs = wanted(outputs, binary)?;
-    let mut asks = asks(&by_name)?;
+    let include_seen = switch(&parameters, "include_seen")?.unwrap_or(false);
+    let mut asks = asks(&by_name, include_seen)?;
     obey(&mut asks, parameters.into_iter().map(|(name, value)| (name, value.into())).collect())?;
     Ok(Infer { id, asks, outputs, timeout })
 }
@@ -261,11 +269,15 @@ fn data(name: &str, input: &Input<'_>, fits: impl Fn(Family) -> bool, want: &str
     }
 }
 
-fn asks(inputs: &BTreeMap<&'static str, Input<'_>>) -> Result<Vec<Ask>, Refusal> {
-    let readers = texts(&inputs["user_id"], "user_id")?;
-    let n = readers.len();
+fn asks(inputs: &BTreeMap<&'static str, Input<'_>>, include_seen: bool) -> Result<Vec<Ask>, Refusal> {
+    let Some((subject, input)) = SUBJECTS.iter().find_map(|name| Some((*name, inputs.get(name)?))) else {
+        let found: Vec<&str> = inputs.keys().copied().collect();
+        let words = format!("expected an input of {SUBJECTS:?}; this model takes {}, found {found:?}", names(&INPUTS));
+        return Err(Refusal::bad(words));
+    };
+    let n = texts(input, subject)?.len();
     if n > MAX_INSTANCES {
-        return Err(Refusal::bad(format!("input \"user_id\": expected at most {MAX_INSTANCES} readers, found {n}")));
+        return Err(Refusal::bad(format!("input {subject:?}: expected at most {MAX_INSTANCES} elements, found {n}")));
     }
     let one_each = |name: &str, found: usize| {
         if found == n {
@@ -274,10 +286,23 @@ fn asks(inputs: &BTreeMap<&'static str, Input<'_>>) -> Result<Vec<Ask>, Refusal>
             Err(Refusal::bad(format!("input {name:?}: expected {n} elements, found {found}")))
         }
     };
-    let mut asks = Vec::with_capacity(n);
-    for reader in readers {
-        asks.push(Ask { reader: Some(Id(reader).reader()?), k: DEFAULT_K, ..Ask::default() });
-    }
+    let mut asks = vec![Ask { k: DEFAULT_K, include_seen, ..Ask::default() }; n];
+    let mut each = |name: &str, put: fn(&mut Ask, String) -> Result<(), Refusal>| {
+        let Some(input) = inputs.get(name) else { return Ok(()) };
+        let elements = texts(input, name)?;
+        one_each(name, elements.len())?;
+        for (index, (ask, text)) in asks.iter_mut().zip(elements).enumerate() {
+            if !text.is_empty() {
+                let at = |refusal| Refusal::bad(format!("input {name:?}: element {index}: {refusal}"));
+                put(ask, text).map_err(at)?;
+            }
+        }
+        Ok(())
+    };
+    each("user_id", |ask, id| Id(id).reader().map(|reader| ask.reader = Some(reader)))?;
+    each("book_id", |ask, id| Id(id).book().map(|book| ask.book = Some(book)))?;
+    each("history", |ask, list| books("history", &list).map(|books| ask.history = books))?;
+    each("exclude", |ask, list| books("exclude", &list).map(|books| ask.exclude = books))?;
     if let Some(input) = inputs.get("k") {
         let elements = data("k", input, |family| matches!(family, Family::Integer(..)), "INT32")?;
         if elements.len() != 1 {
@@ -286,18 +311,6 @@ fn asks(inputs: &BTreeMap<&'static str, Input<'_>>) -> Result<Vec<Ask>, Refusal>
         for (ask, element) in asks.iter_mut().zip(elements.iter().cycle()) {
             let Element::Integer(k) = element else { continue };
             ask.k = check_k(*k)?;
-        }
-    }
-    if let Some(input) = inputs.get("history") {
-        let histories = texts(input, "history")?;
-        one_each("history", histories.len())?;
-        for (index, (ask, history)) in asks.iter_mut().zip(histories).enumerate() {
-            if history.is_empty() {
-                continue;
-            }
-            let at = |refusal: Refusal| Refusal::bad(format!("input \"history\": element {index}: {refusal}"));
-            let ids: Vec<Id> = json::parse(history.as_bytes()).map_err(at)?;
-            ask.history = check_books("history", &ids).map_err(at)?;
         }
     }
     if let Some(input) = inputs.get("features") {
@@ -314,6 +327,11 @@ fn asks(inputs: &BTreeMap<&'static str, Input<'_>>) -> Result<Vec<Ask>, Refusal>
         }
     }
     Ok(asks)
+}
+
+/// Books of a list inside text.
+fn books(name: &'static str, list: &str) -> Result<Vec<BookId>, Refusal> {
+    check_books(name, &json::parse::<Vec<Id>>(list.as_bytes())?)
 }
 
 fn texts(input: &Input<'_>, name: &str) -> Result<Vec<String>, Refusal> {

@@ -84,7 +84,7 @@ async fn server_and_model_say_what_they_are() {
     let model = client.model_metadata(of).await.unwrap().into_inner();
     assert_eq!((model.versions[0].as_str(), model.platform.as_str()), ("7", "bookloop_neighbours"));
     assert_eq!(model.properties["books"], "5");
-    let input = &model.inputs[1];
+    let input = &model.inputs[4];
     assert_eq!((input.name.as_str(), input.datatype.as_str(), input.shape.as_slice()), ("k", "INT32", [-1].as_slice()));
     assert_eq!((model.outputs.len(), model.outputs[1].datatype.as_str()), (5, "FP32"));
 }
@@ -186,7 +186,7 @@ async fn every_bad_message_is_told_what_is_wrong() {
     versioned.model_version = "8".into();
     let latin = InferTensorContents { bytes_contents: vec![Bytes::from_static(b"\xe9")], ..none() };
     for (asked, code, words) in [
-        (request(vec![]), Code::InvalidArgument, "missing input \"user_id\""),
+        (request(vec![]), Code::InvalidArgument, "expected an input of [\"user_id\", \"book_id\", \"history\"]"),
         (request(vec![readers(&["ann"]), readers(&["ann"])]), Code::InvalidArgument, "given twice"),
         (
             k("INT32", InferTensorContents { int64_contents: vec![1], ..none() }),

@@ -5,6 +5,7 @@
 mod binary;
 mod cloudevents;
 mod events;
+mod fuzz;
 mod grpc;
 mod judge;
 mod mlflow;
@@ -13,6 +14,7 @@ mod protocol;
 mod refuse;
 mod rules;
 mod server;
+mod shadow;
 mod split;
 mod swap;
 mod world;

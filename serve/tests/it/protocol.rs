@@ -166,7 +166,7 @@ async fn v2_metadata_and_index_name_every_resident_version() {
     world.promote(first).await;
     world.stage(&artifact(" two")).await;
     let (shop, _watcher) = Shop::following(&world).await;
-    expect![[r#"{"inputs":[{"datatype":"BYTES","name":"user_id","shape":[-1]},{"datatype":"INT32","name":"k","shape":[-1]},{"datatype":"BYTES","name":"history","shape":[-1]},{"datatype":"FP32","name":"features","shape":[-1,-1]}],"name":"recommender","outputs":[{"datatype":"BYTES","name":"item_ids","shape":[-1,-1]},{"datatype":"FP32","name":"scores","shape":[-1,-1]},{"datatype":"BYTES","name":"titles","shape":[-1,-1]},{"datatype":"BYTES","name":"model_versions","shape":[-1]},{"datatype":"BYTES","name":"fallbacks","shape":[-1]}],"platform":"bookloop_neighbours","properties":{"books":"5"},"versions":["1","2"]}"#]]
+    expect![[r#"{"inputs":[{"datatype":"BYTES","name":"user_id","shape":[-1]},{"datatype":"BYTES","name":"book_id","shape":[-1]},{"datatype":"BYTES","name":"history","shape":[-1]},{"datatype":"BYTES","name":"exclude","shape":[-1]},{"datatype":"INT32","name":"k","shape":[-1]},{"datatype":"FP32","name":"features","shape":[-1,-1]}],"name":"recommender","outputs":[{"datatype":"BYTES","name":"item_ids","shape":[-1,-1]},{"datatype":"FP32","name":"scores","shape":[-1,-1]},{"datatype":"BYTES","name":"titles","shape":[-1,-1]},{"datatype":"BYTES","name":"model_versions","shape":[-1]},{"datatype":"BYTES","name":"fallbacks","shape":[-1]}],"platform":"bookloop_neighbours","properties":{"books":"5"},"versions":["1","2"]}"#]]
     .assert_eq(&shop.get("/v2/models/recommender").await.json().to_string());
     assert_eq!(shop.get("/v2/models/recommender/versions/2").await.status, 200);
     expect![[r#"[{"name":"recommender","reason":"","state":"READY","version":"1"},{"name":"recommender","reason":"","state":"READY","version":"2"}]"#]]
@@ -210,7 +210,7 @@ async fn metrics_live_on_the_main_port_only_without_an_admin_port() {
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
     let line = r#"bookloop_requests_total{model="recommender",version="7",arm="stable",protocol="v1",code="200"} 1"#;
     assert!(metrics.text.contains(line), "{}", metrics.text);
-    assert_eq!(shop.get("/experiments").await.text, r#"{"experiments":[],"model":"recommender"}"#);
+    assert_eq!(shop.get("/experiments").await.text, r#"{"experiments":[],"model":"recommender","shadow":null}"#);
 
     let mut apart = options();
     apart.admin = Some("127.0.0.1:0".parse().unwrap());

@@ -38,6 +38,27 @@ fn histories_are_lists_inside_text() {
 }
 
 #[test]
+fn a_list_may_be_for_a_book_or_a_basket_as_well() {
+    let one =
+        |name: &str, value: &str| format!(r#"{{"name":"{name}","shape":[1],"datatype":"BYTES","data":["{value}"]}}"#);
+    let of = |inputs: &[String], more: &str| {
+        let body = format!(r#"{{"inputs":[{}]{more}}}"#, inputs.join(","));
+        decode(body.as_bytes()).unwrap().asks.remove(0)
+    };
+    let id = |text: &str| text.parse::<BookId>().unwrap();
+    let similar = of(&[one("book_id", "b1")], "");
+    assert_eq!((similar.reader, similar.book, similar.include_seen), (None, Some(id("b1")), false));
+    let basket =
+        of(&[one("history", r#"[\"b1\"]"#), one("exclude", r#"[\"b2\"]"#)], r#","parameters":{"include_seen":true}"#);
+    assert_eq!((basket.reader, basket.history, basket.exclude), (None, vec![id("b1")], vec![id("b2")]));
+    assert!(basket.include_seen);
+    let nobody = of(&[one("user_id", ""), one("book_id", ""), one("history", "")], "");
+    assert_eq!((nobody.reader, nobody.book, nobody.history), (None, None, vec![]));
+    let switch = format!(r#"{{"inputs":[{}],"parameters":{{"include_seen":1}}}}"#, one("user_id", "ann"));
+    assert_eq!(refused(&switch), "parameter include_seen: expected true or false");
+}
+
+#[test]
 fn features_are_rows() {
     let input = r#",{"name":"features","shape":[2,2],"datatype":"FP32","data":[[1,2.5],[3,4]]}"#;
     let asks = decode(body(input, "").as_bytes()).unwrap().asks;
@@ -51,12 +72,12 @@ fn features_are_rows() {
 
 #[test]
 fn unknown_missing_and_repeated_tensors_are_refused() {
-    let all = r#"["user_id", "k", "history", "features"]"#;
+    let all = r#"["user_id", "book_id", "history", "exclude", "k", "features"]"#;
     let one = |name: &str| format!(r#"{{"inputs":[{{"name":"{name}","shape":[1],"datatype":"BYTES","data":["x"]}}]}}"#);
     assert_eq!(refused(&one("item")), format!("unknown input \"item\"; this model takes {all}"));
     assert_eq!(
-        refused(&one("history")),
-        format!("missing input \"user_id\"; this model takes {all}, found [\"history\"]")
+        refused(&one("exclude")),
+        format!(r#"expected an input of ["user_id", "book_id", "history"]; this model takes {all}, found ["exclude"]"#)
     );
     let twice = r#",{"name":"user_id","shape":[1],"datatype":"BYTES","data":["x"]}"#;
     assert_eq!(refused(&body(twice, "")), "input \"user_id\" given twice");
