@@ -1,7 +1,8 @@
-//! Settings of one predictor, with the defaults a reader of the dashboards may assume.
+//! Settings of a predictor, with the defaults a reader of the dashboards may assume.
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::http::HeaderName;
 use jiff::{SignedDuration, Timestamp};
 use models::{ModelName, TenantName};
 
@@ -53,13 +54,37 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Everything about one predictor that is not the model itself.
+/// Who says which tenant a request is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Callers {
+    /// Nobody has to: one tenant is served, and whoever comes is taken for one of its. A claim that is there must name
+    /// this tenant all the same, save where it is [`SHARED`], which is everyone's.
+    #[default]
+    Anyone,
+    /// The mesh, by the claim `tenant` in `x-jwt-payload`, and nobody else.
+    Claim,
+    /// The caller, in this header: for places without a mesh, where who can connect may ask for any tenant. A request
+    /// that comes with a claim is refused, since no mesh can have set it.
+    Header(HeaderName),
+}
+
+/// The tenant whose models are everyone's.
+pub const SHARED: &str = "shared";
+
+/// Everything about a predictor that is not the models themselves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Whose readers it answers; key of every record it writes.
+    /// The tenant of requests that need not name one, see [`Callers::Anyone`].
     pub tenant: TenantName,
-    /// The model's name in paths and in the registry.
+    /// The model of paths that name none, such as `/recommend`.
     pub model: ModelName,
+    /// Who says which tenant a request is for.
+    pub callers: Callers,
+    /// Requests of one tenant admitted at once, counted as [`Limits::in_flight`]; with `None` half of those where
+    /// several tenants are served, else all.
+    pub tenant_in_flight: Option<usize>,
+    /// Bytes of model files loaded at once, every resident version counted; 0 for no limit.
+    pub model_bytes: u64,
     /// Where it answers readers. Port 0 picks a free one.
     pub listen: SocketAddr,
     /// Where it answers gRPC besides the main port, which does so too.
@@ -78,7 +103,7 @@ pub struct Options {
     pub remember: Remember,
     /// How many records may wait for the stream.
     pub events: EventQueue,
-    /// Whether the kill switch is on from the start, see [`Service::turn_popular_only`](crate::Service::turn_popular_only).
+    /// Whether the kill switch is on from the start, see [`Fleet::turn_popular_only`](crate::Fleet::turn_popular_only).
     pub popular_only: bool,
     /// Share of the requests that the version of `staging` scores too, for nobody, while no trial runs; basis points.
     pub shadow_bp: u16,
@@ -100,6 +125,9 @@ impl Options {
         Self {
             tenant,
             model,
+            callers: Callers::default(),
+            tenant_in_flight: None,
+            model_bytes: 0,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             grpc: None,
             admin: None,
@@ -124,6 +152,7 @@ impl Options {
         let durations = [
             ("poll_interval", self.poll_interval),
             ("limits.deadline", self.limits.deadline),
+            ("limits.load", self.limits.load),
             ("limits.header_read", self.limits.header_read),
             ("limits.body_read", self.limits.body_read),
             ("limits.idle", self.limits.idle),
@@ -131,6 +160,7 @@ impl Options {
         let counts = [
             ("limits.body_bytes", self.limits.body_bytes),
             ("limits.in_flight", self.limits.in_flight),
+            ("tenant_in_flight", self.tenant_in_flight.unwrap_or(1)),
             ("remember.answers", self.remember.answers),
             ("events.records", self.events.records),
             ("events.bytes", self.events.bytes),
@@ -163,6 +193,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// Longest time from the request's head to its answer; callers may ask for less, never for more.
     pub deadline: Duration,
+    /// Longest time an operator waits for a model to be loaded by hand; the load goes on without them.
+    pub load: Duration,
     /// Longest time a client may take to send a request's head.
     pub header_read: Duration,
     /// Longest time a client may take to send a body.
@@ -177,6 +209,7 @@ impl Default for Limits {
             body_bytes: 2 * 1024 * 1024,
             in_flight: 256,
             deadline: Duration::from_secs(2),
+            load: Duration::from_mins(5),
             header_read: Duration::from_secs(5),
             body_read: Duration::from_secs(5),
             idle: Duration::from_secs(70),
@@ -202,7 +235,7 @@ impl Default for Drain {
     }
 }
 
-/// How many answers are kept so that clicks and purchases can be joined to them.
+/// How many answers of each model are kept so that clicks and purchases can be joined to them.
 #[derive(Debug, Clone, Copy)]
 pub struct Remember {
     /// Requests kept at most; the oldest go first.

@@ -1,10 +1,7 @@
 //! The live versions behind one atomic pointer. A request takes the snapshot once and keeps it to its record, so weight
-//! and versions can never disagree within a request. Beside it the kill switch, which outlives every snapshot.
+//! and versions can never disagree within a request.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
@@ -115,11 +112,10 @@ impl Snapshot {
     }
 }
 
-/// The pointer to the live snapshot, empty until a model has been loaded, verified and warmed; and the kill switch.
+/// The pointer to the live snapshot: empty until a model has been loaded, verified and warmed, and after it was let go.
 #[derive(Debug, Default)]
 pub struct Current {
     live: ArcSwapOption<Snapshot>,
-    popular_only: AtomicBool,
 }
 
 impl Current {
@@ -128,18 +124,24 @@ impl Current {
         self.live.load_full()
     }
 
+    /// Whether there is one.
+    pub fn is_live(&self) -> bool {
+        self.live.load().is_some()
+    }
+
+    /// Whether no request holds the live snapshot at this moment.
+    pub fn is_idle(&self) -> bool {
+        // The pointer's own and the one just taken.
+        self.get().is_none_or(|snapshot| Arc::strong_count(&snapshot) <= 2)
+    }
+
     /// Puts a snapshot in place and returns the one before, which requests in flight may still hold.
     pub fn swap(&self, snapshot: Snapshot) -> Option<Arc<Snapshot>> {
         self.live.swap(Some(Arc::new(snapshot)))
     }
 
-    /// Whether everyone gets the popular books of production, whatever a model would say.
-    pub fn popular_only(&self) -> bool {
-        self.popular_only.load(Ordering::Relaxed)
-    }
-
-    /// Turns the kill switch; the next request obeys. Says how it stood before.
-    pub fn turn_popular_only(&self, on: bool) -> bool {
-        self.popular_only.swap(on, Ordering::Relaxed)
+    /// Takes the snapshot away. Requests that hold it go on.
+    pub fn take(&self) -> Option<Arc<Snapshot>> {
+        self.live.swap(None)
     }
 }

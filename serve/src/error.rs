@@ -9,7 +9,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use models::{ModelName, Version};
+use models::{ModelName, TenantName, Version, registry, store};
 use tonic::Code;
 
 /// Why a server did not start.
@@ -27,6 +27,28 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A registry cannot be read. See what its error asks for.
+    #[error("registry of tenant {tenant}")]
+    Registry {
+        /// Whose.
+        tenant: TenantName,
+        /// Why.
+        #[source]
+        source: Box<registry::Error>,
+    },
+    /// The tenants of a store cannot be listed. See what its error asks for.
+    #[error("tenants cannot be listed")]
+    Store(#[source] Box<store::Error>),
+    /// The models that are loaded from the start do not fit. Allow more bytes, or load them as they are asked for.
+    #[error("{what} {}, and the models of this process may take {}", in_bytes(*.needed), in_bytes(*.limit))]
+    NoRoom {
+        /// Which models.
+        what: String,
+        /// What they take, bytes.
+        needed: u64,
+        /// What they may take, bytes.
+        limit: u64,
+    },
 }
 
 /// Why one request is not answered. The text of every kind is fit for the client: no path, no trace, no other tenant.
@@ -36,13 +58,19 @@ pub enum Refusal {
     #[error("{0}")]
     Bad(String),
     /// There is no such model here.
-    #[error("unknown model {found:?}; this server has {known}")]
+    #[error("unknown model {found:?}; this server has {}", .known.join(", "))]
     UnknownModel {
         /// As asked for, cut to 80 characters.
         found: String,
-        /// What is served.
-        known: ModelName,
+        /// What is served to this tenant.
+        known: Vec<String>,
     },
+    /// Nobody who could know says which tenant the caller belongs to.
+    #[error("{0}")]
+    NoTenant(String),
+    /// Nothing is served to the caller's tenant. Says no more, so that nobody learns who else is served.
+    #[error("no model is served to this tenant")]
+    UnknownTenant,
     /// The model has such a version, or never had it, but it is not resident.
     #[error("version {found} of {model} is not served here; resident: {}", list(.resident))]
     UnknownVersion {
@@ -89,12 +117,20 @@ pub enum Refusal {
     /// The protocol has it, this server does not.
     #[error("{0} is not offered by this model")]
     NotOffered(&'static str),
-    /// No model has been loaded, verified and warmed yet.
-    #[error("model {0} is not ready")]
-    NotReady(ModelName),
+    /// No version of the model is loaded, verified and warmed.
+    #[error("model {model} is not ready: {why}")]
+    NotReady {
+        /// The model.
+        model: ModelName,
+        /// What keeps it, fit for the client.
+        why: String,
+    },
     /// Too many requests are in flight. Come back a little later.
     #[error("too many requests in flight")]
     Shed,
+    /// Too many requests of this tenant are in flight. Come back a little later.
+    #[error("too many requests of this tenant in flight")]
+    TenantShed,
     /// The answer would have come too late.
     #[error("deadline passed before the answer was ready")]
     Deadline,
@@ -118,7 +154,10 @@ impl Refusal {
             Self::NotGrpc => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-grpc"),
             Self::Decided { .. } => (StatusCode::FORBIDDEN, "decided-elsewhere"),
             Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, "not-offered"),
-            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            Self::NoTenant(_) => (StatusCode::UNAUTHORIZED, "no-tenant"),
+            Self::UnknownTenant => (StatusCode::NOT_FOUND, "unknown-tenant"),
+            Self::NotReady { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            Self::TenantShed => (StatusCode::TOO_MANY_REQUESTS, "tenant-shed"),
             Self::Shed => (StatusCode::SERVICE_UNAVAILABLE, "shed"),
             Self::Deadline => (StatusCode::GATEWAY_TIMEOUT, "deadline"),
             Self::Bug => (StatusCode::INTERNAL_SERVER_ERROR, "bug"),
@@ -129,9 +168,10 @@ impl Refusal {
     pub fn grpc_code(&self) -> Code {
         match self {
             Self::Bad(_) => Code::InvalidArgument,
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Code::NotFound,
-            Self::TooLarge { .. } => Code::ResourceExhausted,
-            Self::NotReady(_) | Self::Shed => Code::Unavailable,
+            Self::NoTenant(_) => Code::Unauthenticated,
+            Self::UnknownTenant | Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Code::NotFound,
+            Self::TooLarge { .. } | Self::TenantShed => Code::ResourceExhausted,
+            Self::NotReady { .. } | Self::Shed => Code::Unavailable,
             Self::SlowBody { .. } | Self::Deadline => Code::DeadlineExceeded,
             Self::Decided { .. } => Code::PermissionDenied,
             Self::NoSuchPath | Self::WrongMethod | Self::Coding { .. } | Self::NotGrpc | Self::NotOffered(_) => {
@@ -169,6 +209,19 @@ impl IntoResponse for Refusal {
 /// At most 80 characters of something a client sent.
 pub(crate) fn cut(text: &str) -> String {
     text.chars().take(80).collect()
+}
+
+/// A number of bytes as people read it: `1.5 GiB`, `340 bytes`.
+pub(crate) fn in_bytes(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes >> shift > 0);
+    unit.map_or_else(
+        || format!("{bytes} bytes"),
+        |(shift, name)| {
+            let text = format!("{:.1}", bytes as f64 / (1_u64 << shift) as f64);
+            format!("{} {name}", text.strip_suffix(".0").unwrap_or(&text))
+        },
+    )
 }
 
 fn list(versions: &[Version]) -> String {

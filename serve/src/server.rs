@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use models::{Artifact, Registry, Version, stream::Producer};
+use models::{Artifact, Registry, TenantName, Version, stream::Producer};
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -19,12 +19,11 @@ use tower::Service as _;
 
 use crate::{
     canary::Experiment,
-    config::{Drain, Limits, Options},
+    config::{Callers, Drain, Limits, Options},
     error::Error,
     event_log::EventCounts,
+    fleet::{Fleet, Scout, Selection},
     idle::{Patience, Patient},
-    service::Service,
-    watch::{Watcher, look_now, rehearse},
 };
 
 /// Longest head of a request, bytes.
@@ -41,8 +40,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Where models come from.
 #[derive(Debug)]
 pub enum ModelSource {
-    /// A registry whose aliases and canary are followed.
+    /// The registry of [`Options::tenant`], in which the aliases and the canary of [`Options::model`] are followed.
     Registry(Arc<Registry>),
+    /// Models of one tenant or several, each in its own registry.
+    Store(Selection),
     /// One model, for as long as the process lives.
     Fixed {
         /// The number it answers under.
@@ -59,15 +60,12 @@ pub struct Server;
 /// A predictor that serves until it is shut down.
 #[derive(Debug)]
 pub struct Running {
-    service: Arc<Service>,
+    fleet: Arc<Fleet>,
     address: SocketAddr,
     grpc_address: Option<SocketAddr>,
     admin_address: Option<SocketAddr>,
     looks: mpsc::Sender<oneshot::Sender<()>>,
-    /// Set once: no more connections, no more looks.
-    stop: watch::Sender<bool>,
     doors: Vec<JoinHandle<()>>,
-    model: JoinHandle<()>,
 }
 
 /// What a predictor did in its life.
@@ -81,8 +79,22 @@ pub struct Totals {
 
 impl Server {
     /// Binds, answers probes at once, and brings models in behind. Must be called within a tokio runtime.
-    pub async fn start(options: Options, source: ModelSource, producer: Arc<dyn Producer>) -> Result<Running, Error> {
-        let problems = options.problems();
+    pub async fn start(
+        mut options: Options,
+        source: ModelSource,
+        producer: Arc<dyn Producer>,
+    ) -> Result<Running, Error> {
+        let mut problems = options.problems();
+        let mut several = false;
+        if let ModelSource::Store(selection) = &source {
+            match selection.tenants.only() {
+                Some(only) => options.tenant = only.clone(),
+                None => several = true,
+            }
+            if several && options.callers == Callers::Anyone {
+                problems.push("callers: expected a claim or a header where several tenants are served".into());
+            }
+        }
         if !problems.is_empty() {
             return Err(Error::Settings(problems));
         }
@@ -91,21 +103,34 @@ impl Server {
         let admin = bind_if(options.admin).await?;
         let [grpc_address, admin_address] = [&grpc, &admin].map(|door| door.as_ref().map(|(_, address)| *address));
         let (limits, drain) = (options.limits, options.drain);
-        let service = Service::new(options, producer);
-        let (stop, stopped) = watch::channel(false);
-        let open = |listener, router| tokio::spawn(serve(listener, router, limits, drain, stopped.clone()));
-        let mut doors = vec![open(listener, crate::rest(Arc::clone(&service)))];
-        doors.extend(grpc.map(|(listener, _)| open(listener, crate::grpc(Arc::clone(&service)))));
-        doors.extend(admin.map(|(listener, _)| open(listener, crate::admin(Arc::clone(&service)))));
         let (looks, asked) = mpsc::channel(16);
-        let model = match source {
+        let fleet = match source {
             ModelSource::Registry(registry) => {
-                tokio::spawn(Watcher::new(Arc::clone(&service), registry).run(asked, stopped))
+                let fleet = Fleet::new(options, several, producer);
+                let scout = Scout::of_one(Arc::clone(&fleet), registry);
+                scout.check_room().await?;
+                fleet.spawn(scout.run(asked, fleet.stopped()));
+                fleet
             }
-            ModelSource::Fixed { version, artifact } => tokio::spawn(install(Arc::clone(&service), version, artifact)),
+            ModelSource::Store(selection) => {
+                let fleet = Fleet::new(options, several, producer);
+                let scout = Scout::open(Arc::clone(&fleet), selection).await?;
+                scout.check_room().await?;
+                fleet.spawn(scout.run(asked, fleet.stopped()));
+                fleet
+            }
+            ModelSource::Fixed { version, artifact } => {
+                let (fleet, service) = Fleet::of_one(options, producer);
+                fleet.install(service, version, artifact);
+                fleet
+            }
         };
-        tracing::info!(%address, ?grpc_address, ?admin_address, model = %service.options.model, "listening");
-        Ok(Running { service, address, grpc_address, admin_address, looks, stop, doors, model })
+        let open = |listener, router| tokio::spawn(serve(listener, router, limits, drain, fleet.stopped()));
+        let mut doors = vec![open(listener, crate::rest(Arc::clone(&fleet)))];
+        doors.extend(grpc.map(|(listener, _)| open(listener, crate::grpc(Arc::clone(&fleet)))));
+        doors.extend(admin.map(|(listener, _)| open(listener, crate::admin(Arc::clone(&fleet)))));
+        tracing::info!(%address, ?grpc_address, ?admin_address, "listening");
+        Ok(Running { fleet, address, grpc_address, admin_address, looks, doors })
     }
 }
 
@@ -120,18 +145,6 @@ async fn bind_if(address: Option<SocketAddr>) -> Result<Option<(TcpListener, Soc
     match address {
         Some(address) => bind(address).await.map(Some),
         None => Ok(None),
-    }
-}
-
-async fn install(service: Arc<Service>, version: Version, artifact: Arc<Artifact>) {
-    service.health.warming();
-    let rehearsed = Arc::clone(&artifact);
-    match tokio::task::spawn_blocking(move || rehearse(&rehearsed)).await.expect("a rehearsal catches panics") {
-        Ok(()) => service.install(version, artifact),
-        Err(failure) => {
-            service.metrics.load_failed();
-            tracing::error!(version = version.get(), ?failure, "model fails its rehearsal");
-        }
     }
 }
 
@@ -151,25 +164,35 @@ impl Running {
         self.admin_address
     }
 
-    /// The service behind the doors.
-    pub fn service(&self) -> &Arc<Service> {
-        &self.service
+    /// The models behind the doors.
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
     }
 
-    /// The canary as it stands in this process, if one runs.
+    /// The trial of [`Options::model`] of [`Options::tenant`] as it stands in this process, if one runs.
     pub fn experiment(&self) -> Option<Experiment> {
-        self.service.experiment()
+        let options = &self.fleet.process.options;
+        self.fleet.service(options.tenant.as_str(), options.model.as_str())?.experiment()
     }
 
-    /// Looks at the registry now instead of at the next interval; returns when memory follows it.
+    /// The registry that a tenant's models come from.
+    pub fn registry(&self, tenant: &TenantName) -> Option<Arc<Registry>> {
+        self.fleet.registry(tenant)
+    }
+
+    /// Looks at the registries now instead of at the next interval; returns when memory follows them.
     pub async fn look_now(&self) {
-        look_now(&self.looks).await;
+        let (asker, done) = oneshot::channel();
+        if self.looks.send(asker).await.is_ok() {
+            // Who looks may have stopped meanwhile and looks no more; there is nothing to wait for.
+            let _stopped = tokio::time::timeout(Duration::from_mins(1), done).await;
+        }
     }
 
-    /// Waits until a model answers, for at most `patience`; says whether one does.
+    /// Waits until the process is ready, for at most `patience`; says whether it is.
     pub async fn ready(&self, patience: Duration) -> bool {
         let ready = async {
-            while !self.service.state().is_ready() {
+            while !self.fleet.state().is_ready() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -178,24 +201,25 @@ impl Running {
 
     /// Waits until every record offered so far is in the stream, or was dropped and counted.
     pub async fn flush_events(&self) {
-        self.service.events.flush().await;
+        self.fleet.process.events.flush().await;
     }
 
     /// Leaves: not ready, a delay, no more connections, requests in flight finished, records flushed.
     pub async fn shutdown(self) -> Totals {
-        let drain = self.service.options.drain;
-        self.service.health.drain();
+        let process = &self.fleet.process;
+        let drain = process.options.drain;
+        process.life.drain();
         tracing::info!("draining");
         tokio::time::sleep(drain.delay).await;
-        self.service.health.leave();
-        self.stop.send_replace(true);
+        process.life.leave();
+        self.fleet.stop();
         for door in self.doors {
             // A door that panicked has been reported by its hook; there is nothing left to wait for.
             let _ended = door.await;
         }
-        let _ended = self.model.await;
-        let events = self.service.events.shutdown(drain.flush).await;
-        let answered = self.service.answered.load(std::sync::atomic::Ordering::SeqCst);
+        self.fleet.end().await;
+        let events = process.events.shutdown(drain.flush).await;
+        let answered = process.answered.load(std::sync::atomic::Ordering::SeqCst);
         tracing::info!(answered, delivered = events.delivered, dropped = events.dropped(), "left");
         Totals { answered, events }
     }

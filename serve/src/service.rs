@@ -1,24 +1,27 @@
-//! One predictor's state, and the path every recommendation takes whichever door it came through.
+//! One model's state, and the path every recommendation takes whichever door it came through.
 //!
 //! Admission is the door's; here the snapshot is taken once, each reader is answered on their arm, and what was answered
 //! is remembered and offered to the stream.
 
 use std::{
     cell::RefCell,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use models::{
-    Artifact, BookId, ReaderId, Scratch, Version,
+    Artifact, BookId, ModelName, ReaderId, Scratch, TenantName, Version,
     event::{Arm, ModelRef, Outcome, OutcomeKind, Prediction, SCHEMA_VERSION},
     split,
-    stream::Producer,
 };
 
 use crate::{
     admit::Admission,
+    call::{Answered, Call, Trace},
     canary::Experiment,
     config::{MAX_LISTED, Options},
     current::{Assignment, Current, Resident, Snapshot},
@@ -27,9 +30,10 @@ use crate::{
     event_log::EventLog,
     health::{Health, State},
     ledger::Exposure,
-    metrics::{Metrics, Protocol, Readings, Scored},
+    metrics::{ModelMetrics, ModelReadings, Scored},
     outcomes::{Answers, Shown},
-    shadow::Shadow,
+    process::Process,
+    shadow::Compared,
     statistics::{Done, Statistics},
 };
 
@@ -41,128 +45,59 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// One predictor. Shared by both doors, the watcher and the server.
+/// One model of one tenant: what belongs to it, and the path to its answers. Shared by the doors and its watcher.
 #[derive(Debug)]
 pub struct Service {
-    pub(crate) options: Options,
+    pub(crate) process: Arc<Process>,
+    pub(crate) tenant: TenantName,
+    pub(crate) model: ModelName,
     pub(crate) current: Current,
     pub(crate) admission: Admission,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: ModelMetrics,
     pub(crate) statistics: Statistics,
-    pub(crate) events: EventLog,
     pub(crate) answers: Answers,
     pub(crate) health: Health,
-    /// Where requests are scored by the next version too, if they are.
-    pub(crate) shadow: Option<Shadow>,
-    /// Inference requests answered with 200, for the sampled log.
-    pub(crate) answered: AtomicU64,
-}
-
-/// What is known of one request besides its questions.
-#[derive(Debug, Clone)]
-pub(crate) struct Call {
-    pub(crate) request_id: String,
-    pub(crate) traceparent: Option<String>,
-    pub(crate) deadline: Instant,
-}
-
-/// What a request did on the arms, for metrics, the experiment's counts and the log.
-#[derive(Debug, Clone)]
-pub(crate) struct Trace {
-    pub(crate) protocol: Protocol,
-    /// When the whole request had arrived: a client's slow sending is not the model's slowness.
-    pub(crate) received: Instant,
-    /// When its questions were understood, and when the last was answered.
-    pub(crate) scoring: Option<(Instant, Instant)>,
-    pub(crate) snapshot: Option<Arc<Snapshot>>,
-    pub(crate) stable: ArmUse,
-    pub(crate) canary: ArmUse,
-    /// Readers the split assigned, while a trial runs.
-    pub(crate) exposed: Vec<Exposure>,
-}
-
-/// One arm's part in a request.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ArmUse {
-    /// Readers assigned to it.
-    pub(crate) readers: u32,
-    /// Time spent scoring for its readers.
-    pub(crate) score: Duration,
-    /// Whether it was of no use to one of them.
-    pub(crate) failed: bool,
-}
-
-impl Trace {
-    pub(crate) fn new(protocol: Protocol) -> Self {
-        Self {
-            protocol,
-            received: Instant::now(),
-            scoring: None,
-            snapshot: None,
-            stable: ArmUse::default(),
-            canary: ArmUse::default(),
-            exposed: Vec::new(),
-        }
-    }
-
-    fn arm(&mut self, arm: Arm) -> &mut ArmUse {
-        match arm {
-            Arm::Stable => &mut self.stable,
-            Arm::Canary => &mut self.canary,
-        }
-    }
-
-    /// The arms that were touched.
-    pub(crate) fn arms(&self) -> impl Iterator<Item = (Arm, &ArmUse)> {
-        [(Arm::Stable, &self.stable), (Arm::Canary, &self.canary)].into_iter().filter(|(_, used)| used.readers > 0)
-    }
-}
-
-/// Questions with their answers, and the snapshot that gave them.
-pub(crate) struct Answered {
-    pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) rows: Vec<(Ask, Answer)>,
-}
-
-impl Answered {
-    /// The version that scored a row.
-    pub(crate) fn served(&self, answer: &Answer) -> &Resident {
-        self.snapshot.resident(answer.served)
-    }
-
-    /// Versions that scored, ascending without repeats.
-    pub(crate) fn versions(&self) -> Vec<Version> {
-        let mut versions: Vec<Version> = self.rows.iter().map(|(_, answer)| self.served(answer).version).collect();
-        versions.sort_unstable();
-        versions.dedup();
-        versions
-    }
-
-    /// The same, comma separated.
-    pub(crate) fn versions_text(&self) -> String {
-        self.versions().iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-    }
+    /// How the next version compares, where it scores requests too.
+    pub(crate) compared: Arc<Compared>,
+    /// Bytes of its files that are loaded.
+    pub(crate) bytes: AtomicU64,
+    /// When it was last asked for, by [`Process::age_ms`].
+    used_ms: AtomicU64,
 }
 
 impl Service {
-    /// A predictor without a model: live, not ready. Must be called within a tokio runtime.
-    pub fn new(options: Options, producer: Arc<dyn Producer>) -> Arc<Self> {
-        let events = EventLog::start(options.events, producer);
-        let current = Current::default();
-        current.turn_popular_only(options.popular_only);
-        let metrics = Metrics::new(options.model.as_str());
-        Arc::new(Self {
-            current,
-            admission: Admission::new(options.limits.in_flight),
-            shadow: (options.shadow_bp > 0).then(|| Shadow::start(options.shadow_bp, metrics.shadow())),
+    /// A model's place in a process, empty. `admission` is its tenant's.
+    pub(crate) fn new(process: &Arc<Process>, tenant: &TenantName, model: &ModelName, admission: Admission) -> Self {
+        let metrics = process.metrics.of(tenant, model);
+        Self {
+            current: Current::default(),
+            admission,
+            compared: Arc::new(Compared::new(metrics.shadow())),
             metrics,
             statistics: Statistics::default(),
-            answers: Answers::new(options.remember),
+            answers: Answers::new(process.options.remember),
             health: Health::new(),
-            answered: AtomicU64::new(0),
-            events,
-            options,
-        })
+            bytes: AtomicU64::new(0),
+            used_ms: AtomicU64::new(0),
+            process: Arc::clone(process),
+            tenant: tenant.clone(),
+            model: model.clone(),
+        }
+    }
+
+    /// Settings of the process.
+    pub(crate) fn options(&self) -> &Options {
+        &self.process.options
+    }
+
+    /// Somebody asks for the model.
+    pub(crate) fn touch(&self) {
+        self.used_ms.store(self.process.age_ms(), Ordering::Relaxed);
+    }
+
+    /// When somebody last did, milliseconds since the process began.
+    pub(crate) fn used_ms(&self) -> u64 {
+        self.used_ms.load(Ordering::Relaxed)
     }
 
     /// Serves one fixed model as production, without a registry.
@@ -176,7 +111,8 @@ impl Service {
     pub(crate) fn publish(&self, snapshot: Snapshot) -> Option<Arc<Snapshot>> {
         self.metrics.swapped(&snapshot);
         tracing::info!(
-            model = %self.options.model,
+            tenant = %self.tenant,
+            model = %self.model,
             epoch = snapshot.epoch,
             production = snapshot.stable.version.get(),
             staging = snapshot.canary.as_ref().map(|canary| canary.version.get()),
@@ -184,8 +120,16 @@ impl Service {
             "versions swapped"
         );
         let before = self.current.swap(snapshot);
-        self.health.model_is_live();
+        self.process.life.model_is_live(&self.tenant, &self.model);
         before
+    }
+
+    /// Lets the live snapshot go; requests that hold it go on.
+    pub(crate) fn withdraw(&self) -> Option<Arc<Snapshot>> {
+        let before = self.current.take()?;
+        self.metrics.let_go();
+        tracing::info!(tenant = %self.tenant, model = %self.model, epoch = before.epoch, "versions let go");
+        Some(before)
     }
 
     /// The live snapshot, if a model is ready.
@@ -193,53 +137,39 @@ impl Service {
         self.current.get()
     }
 
-    /// What the process is doing.
+    /// What the model is doing.
     pub fn state(&self) -> State {
-        self.health.state(self.current.get().is_some())
+        self.health.state(self.current.is_live(), self.process.life.is_leaving())
     }
 
-    /// Turns the kill switch: while it is on, everyone gets the popular books of production and no request is evidence
-    /// in an experiment. Holds from the next request on, in this process.
-    pub fn turn_popular_only(&self, on: bool) {
-        if self.current.turn_popular_only(on) != on {
-            tracing::warn!(model = %self.options.model, on, "kill switch turned");
-        }
+    /// What keeps the model from answering, in words fit for a client.
+    pub(crate) fn why(&self) -> String {
+        self.health.why().unwrap_or_else(|| self.state().as_str().to_owned())
     }
 
     /// The canary as it stands in this process, if one runs.
     pub fn experiment(&self) -> Option<Experiment> {
-        self.current.get()?.experiment(&self.options.policy, self.options.clock.now())
+        self.current.get()?.experiment(&self.options().policy, self.options().clock.now())
     }
 
     /// The way to the stream.
     pub fn events(&self) -> &EventLog {
-        &self.events
+        &self.process.events
     }
 
-    /// All metrics as `OpenMetrics` text.
-    pub fn metrics_text(&self) -> String {
-        self.metrics.text(&Readings {
-            state: self.state(),
+    /// Takes down for the metrics what is only read when somebody asks.
+    pub(crate) fn read_metrics(&self) {
+        self.metrics.read(&ModelReadings {
+            live: self.current.get().map(|live| (live.weight_bp(), live.epoch)),
+            is_ready: self.state().is_ready(),
             staleness: self.health.staleness(),
-            popular_only: self.current.popular_only(),
-            weight_bp: self.current.get().map_or(0, |snapshot| snapshot.weight_bp()),
-            permits_in_use: self.admission.in_use(),
-            events: self.events.counts(),
-            shadow_dropped: self.shadow.as_ref().map_or(0, Shadow::dropped),
-        })
+            bytes: self.bytes.load(Ordering::Relaxed),
+        });
     }
 
-    /// Refuses names other than the one model's.
-    pub(crate) fn check_model(&self, name: &str) -> Result<(), Refusal> {
-        if name == self.options.model.as_str() {
-            return Ok(());
-        }
-        Err(Refusal::UnknownModel { found: cut(name), known: self.options.model.clone() })
-    }
-
-    /// The live snapshot, or the refusal that says there is none.
-    pub(crate) fn ready_snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
-        self.current.get().ok_or_else(|| Refusal::NotReady(self.options.model.clone()))
+    /// The refusal that says that nothing is live.
+    pub(crate) fn not_ready(&self) -> Refusal {
+        Refusal::NotReady { model: self.model.clone(), why: self.why() }
     }
 
     /// A version as written in a path, if it is resident.
@@ -247,7 +177,7 @@ impl Service {
         let asked = text.parse::<Version>().ok().filter(|version| snapshot.pinned(*version).is_some());
         asked.ok_or_else(|| Refusal::UnknownVersion {
             found: cut(text),
-            model: self.options.model.clone(),
+            model: self.model.clone(),
             resident: snapshot.residents().map(|resident| resident.version).collect(),
         })
     }
@@ -265,16 +195,18 @@ impl Service {
         if listed > MAX_LISTED {
             return Err(Refusal::bad(format!("expected at most {MAX_LISTED} books in all lists, found {listed}")));
         }
-        let snapshot = self.ready_snapshot()?;
+        // What came first holds where the model was let go meanwhile.
+        let snapshot = self.current.get().or(trace.snapshot.take()).ok_or_else(|| self.not_ready())?;
         let pinned = match version {
             Some(text) => snapshot.pinned(self.resident_version(&snapshot, text)?),
             None => None,
         };
         trace.snapshot = Some(Arc::clone(&snapshot));
-        let popular_only = self.current.popular_only();
-        let shadow = self.shadow.as_ref().filter(|shadow| {
-            pinned.is_none() && !popular_only && shadow.wants(self.options.tenant.as_str(), &call.request_id)
-        });
+        let popular_only = self.process.popular_only();
+        let shadow =
+            self.process.shadow.as_ref().filter(|shadow| {
+                pinned.is_none() && !popular_only && shadow.wants(self.tenant.as_str(), &call.request_id)
+            });
         let mut rows = Vec::with_capacity(asks.len());
         for (place, ask) in asks.into_iter().enumerate() {
             if place > 0 && place % CHUNK == 0 {
@@ -286,7 +218,7 @@ impl Service {
             let assigned = match pinned {
                 _ if popular_only => Assignment { arm: Arm::Stable, counted: false },
                 Some(pinned) => pinned,
-                None => snapshot.assign(self.options.tenant.as_str(), ask.reader.as_ref()),
+                None => snapshot.assign(self.tenant.as_str(), ask.reader.as_ref()),
             };
             let started = Instant::now();
             let answer = SCRATCH.with_borrow_mut(|scratch| {
@@ -307,7 +239,7 @@ impl Service {
                 && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
             {
                 trace.exposed.push(Exposure {
-                    unit: split::unit(&salt, self.options.tenant.as_str(), reader.as_str()),
+                    unit: split::unit(&salt, self.tenant.as_str(), reader.as_str()),
                     arm: assigned.arm,
                     failed,
                     short: answered.is_some_and(|it| it.books.len() < ask.k),
@@ -323,7 +255,7 @@ impl Service {
                 Refusal::Bug
             })?;
             if let Some(shadow) = shadow {
-                shadow.offer(&snapshot, &ask, &answer, score);
+                shadow.offer(&self.compared, &snapshot, &ask, &answer, score);
             }
             rows.push((ask, answer));
         }
@@ -335,7 +267,7 @@ impl Service {
 
     /// Remembers and records what was answered.
     fn tell(&self, call: &Call, answered: &Answered) {
-        let at = self.options.clock.now();
+        let at = self.options().clock.now();
         let mut shown = Vec::with_capacity(answered.rows.len());
         for (index, (ask, answer)) in answered.rows.iter().enumerate() {
             let assigned = answered.snapshot.resident(answer.assigned.arm);
@@ -351,7 +283,7 @@ impl Service {
                 model: record.model.clone().expect("records of our own name their model"),
                 books: record.predictions.clone(),
             });
-            self.events.prediction(record);
+            self.process.events.prediction(record);
         }
         if !shown.is_empty() {
             self.answers.remember(&call.request_id, at, shown);
@@ -371,7 +303,7 @@ impl Service {
         // Who has no name is a session of this one request.
         let session = || call.request_id.parse::<ReaderId>().expect("request ids are 1 to 128 visible characters");
         Prediction {
-            tenant: self.options.tenant.clone(),
+            tenant: self.tenant.clone(),
             user_id: ask.reader.clone().unwrap_or_else(session),
             features: ask.features.clone(),
             predictions,
@@ -381,12 +313,12 @@ impl Service {
             request_id: Some(call.request_id.clone()),
             traceparent: call.traceparent.clone(),
             model: Some(ModelRef {
-                name: self.options.model.to_string(),
+                name: self.model.to_string(),
                 version: served.version,
                 alias: served.alias().into(),
                 arm: served.arm,
             }),
-            region: self.options.region.clone(),
+            region: self.options().region.clone(),
             history: ask.history.iter().chain(&ask.book).cloned().collect(),
             scores: answer.books.iter().map(|scored| scored.score).collect(),
             reader_known: answer.reader_known,
@@ -406,12 +338,12 @@ impl Service {
         for (arm, used) in trace.arms() {
             let version = snapshot.resident(arm).version;
             self.metrics.scored(Scored { version, arm, total, score: used.score }, trace.protocol, code);
-            let at_ms = u64::try_from(self.options.clock.now().as_millisecond()).unwrap_or(0);
+            let at_ms = u64::try_from(self.options().clock.now().as_millisecond()).unwrap_or(0);
             let (readers, is_success) = (used.readers.into(), code < 400 && !used.failed);
             self.statistics.count(version, &Done { readers, is_success, total, score: used.score, at_ms });
         }
         if let Some(step) = snapshot.step.as_ref().filter(|_| !trace.exposed.is_empty()) {
-            step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options.clock.now());
+            step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options().clock.now());
         }
     }
 

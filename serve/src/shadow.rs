@@ -7,7 +7,6 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
@@ -15,17 +14,13 @@ use std::{
 };
 
 use models::{Scratch, Version, event::Arm, split};
-use prometheus_client::{
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
-    registry::Registry,
-};
 use serde::Serialize;
 
 use crate::{
     current::Snapshot,
     engine::{self, Answer, Ask},
     judge::{jaccard, rbo},
-    metrics::{One, add, durations},
+    metrics::ShadowSeries,
     service::Service,
 };
 
@@ -62,38 +57,10 @@ pub struct Comparison {
     pub score_ms: f64,
 }
 
-/// What is counted of a version that nobody meets yet.
-#[derive(Debug, Clone)]
-pub(crate) struct ShadowSeries {
-    pairs: Family<One, Counter>,
-    overlap: Histogram,
-    score: Histogram,
-}
-
-impl ShadowSeries {
-    /// The series, in a registry.
-    pub(crate) fn register(to: &mut Registry) -> Self {
-        let edges = (1..=10).map(|tenth| f64::from(tenth) / 10.0);
-        Self {
-            pairs: add(to, "shadow_pairs", "Requests that the next version scored too, for nobody", Family::default()),
-            overlap: add(to, "shadow_overlap_ratio", "Rank-biased overlap of the two lists", Histogram::new(edges)),
-            score: add(to, "shadow_score_duration_seconds", "Scoring by the next version, for nobody", durations()),
-        }
-    }
-
-    /// A request that was scored twice: what became of it, how alike the lists are, and how long it took.
-    fn pair(&self, result: &'static str, overlap: Option<f64>, score: Duration) {
-        self.pairs.get_or_create(&[("result", result)]).inc();
-        if let Some(overlap) = overlap {
-            self.overlap.observe(overlap);
-        }
-        self.score.observe(score.as_secs_f64());
-    }
-}
-
 /// One request as production answered it.
 #[derive(Debug)]
 struct Pair {
+    compared: Arc<Compared>,
     snapshot: Arc<Snapshot>,
     ask: Ask,
     /// Ids of the books that were listed, best first.
@@ -116,30 +83,40 @@ struct Sums {
     own: Duration,
 }
 
-/// The hand-off of one predictor. Dropping it ends the thread.
+/// How one model's next version compares with production, so far.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    sums: Mutex<Option<Sums>>,
+    series: ShadowSeries,
+}
+
+/// The hand-off of one process. Dropping it ends the thread.
 #[derive(Debug)]
 pub(crate) struct Shadow {
     share_bp: u16,
     queue: SyncSender<Pair>,
-    sums: Arc<Mutex<Option<Sums>>>,
-    dropped: Arc<AtomicU64>,
 }
 
-fn locked(sums: &Mutex<Option<Sums>>) -> MutexGuard<'_, Option<Sums>> {
-    sums.lock().expect("no panic happens while this lock is held")
+impl Compared {
+    /// Nothing yet.
+    pub(crate) fn new(series: ShadowSeries) -> Self {
+        Self { sums: Mutex::default(), series }
+    }
+
+    fn sums(&self) -> MutexGuard<'_, Option<Sums>> {
+        self.sums.lock().expect("no panic happens while this lock is held")
+    }
 }
 
 impl Shadow {
     /// Starts the thread; `share_bp` of the requests, in basis points, are scored twice.
-    pub(crate) fn start(share_bp: u16, series: ShadowSeries) -> Self {
+    pub(crate) fn start(share_bp: u16) -> Self {
         let (queue, pairs) = sync_channel(QUEUE);
-        let sums = Arc::new(Mutex::new(None));
-        let counted = Arc::clone(&sums);
         thread::Builder::new()
             .name("shadow".into())
-            .spawn(move || work(&pairs, &counted, &series))
+            .spawn(move || work(&pairs))
             .expect("a process that cannot start a thread cannot serve");
-        Self { share_bp, queue, sums, dropped: Arc::default() }
+        Self { share_bp, queue }
     }
 
     /// Whether a request's turn has come: decided by its id, the same on every replica.
@@ -148,35 +125,33 @@ impl Shadow {
     }
 
     /// Takes a question that production has answered, unless there is no version to compare with; never waits.
-    pub(crate) fn offer(&self, snapshot: &Arc<Snapshot>, ask: &Ask, answer: &Answer, score: Duration) {
+    pub(crate) fn offer(
+        &self,
+        compared: &Arc<Compared>,
+        snapshot: &Arc<Snapshot>,
+        ask: &Ask,
+        answer: &Answer,
+        score: Duration,
+    ) {
         if snapshot.step.is_some() || snapshot.canary.is_none() || answer.served != Arm::Stable {
             return;
         }
         let catalogue = snapshot.stable.artifact.catalogue();
         let books = answer.books.iter().map(|scored| catalogue.book(scored.row).item_id().to_owned()).collect();
-        let pair = Pair { snapshot: Arc::clone(snapshot), ask: ask.clone(), books, score };
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(pair) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let (compared, snapshot) = (Arc::clone(compared), Arc::clone(snapshot));
+        let pair = Pair { compared, snapshot, ask: ask.clone(), books, score };
+        if let Err(TrySendError::Full(pair)) = self.queue.try_send(pair) {
+            pair.compared.series.dropped();
         }
-    }
-
-    /// Requests that found the queue full.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-
-    /// What is known of the version that `snapshot` has beside production, once there is a pair.
-    pub(crate) fn comparison(&self, snapshot: &Snapshot) -> Option<Comparison> {
-        let sums = locked(&self.sums).clone()?;
-        let versions = (snapshot.stable.version, snapshot.canary.as_ref()?.version);
-        (sums.versions == versions).then(|| sums.means())
     }
 }
 
 impl Service {
-    /// How the next version would have answered, if requests are scored by it too.
+    /// How the next version would have answered, once it has scored a request for nobody.
     pub fn comparison(&self) -> Option<Comparison> {
-        self.shadow.as_ref()?.comparison(&*self.snapshot()?)
+        let (sums, snapshot) = (self.compared.sums().clone()?, self.snapshot()?);
+        let versions = (snapshot.stable.version, snapshot.canary.as_ref()?.version);
+        (sums.versions == versions).then(|| sums.means())
     }
 }
 
@@ -226,7 +201,7 @@ impl Sums {
 }
 
 /// Scores what comes until nobody can send any more.
-fn work(pairs: &Receiver<Pair>, sums: &Mutex<Option<Sums>>, series: &ShadowSeries) {
+fn work(pairs: &Receiver<Pair>) {
     let mut scratch = Scratch::default();
     while let Ok(pair) = pairs.recv() {
         let Some(candidate) = pair.snapshot.canary.clone() else { continue };
@@ -240,10 +215,10 @@ fn work(pairs: &Receiver<Pair>, sums: &Mutex<Option<Sums>>, series: &ShadowSerie
         let production: Vec<&str> = pair.books.iter().map(String::as_str).collect();
         let alike = books.as_ref().and_then(|books| Some((rbo(&production, books)?, jaccard(&production, books)?)));
         let result = books.as_ref().map_or(FAILED, |books| if books.is_empty() { EMPTY } else { SCORED });
-        series.pair(result, alike.map(|(rbo, _)| rbo), own);
+        pair.compared.series.pair(result, alike.map(|(rbo, _)| rbo), own);
         let versions = (pair.snapshot.stable.version, candidate.version);
         {
-            let mut sums = locked(sums);
+            let mut sums = pair.compared.sums();
             sums.take_if(|sums| sums.versions != versions);
             sums.get_or_insert_with(|| Sums::new(versions)).add(result, alike, (pair.score, own));
         }
@@ -256,7 +231,10 @@ mod tests {
     use models::{Artifact, Book, Catalogue, Readers, Scorer};
 
     use super::*;
-    use crate::current::{Assignment, Resident};
+    use crate::{
+        current::{Assignment, Resident},
+        metrics::Metrics,
+    };
 
     fn resident(number: u32, arm: Arm) -> Resident {
         let books = Catalogue::new([Book::bare("a".parse().unwrap())]);
@@ -268,22 +246,23 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_counts_and_never_waits() {
         let (queue, _kept) = sync_channel(QUEUE);
-        let shadow = Shadow { share_bp: 10_000, queue, sums: Arc::default(), dropped: Arc::default() };
+        let shadow = Shadow { share_bp: 10_000, queue };
+        let model = Metrics::new().of(&"acme-books".parse().unwrap(), &"recommender".parse().unwrap());
+        let compared = Arc::new(Compared::new(model.shadow()));
         let canary = Some(resident(2, Arm::Canary));
         let snapshot = Arc::new(Snapshot { canary, ..Snapshot::fixed(resident(1, Arm::Stable)) });
         let ask = Ask { k: 1, ..Ask::default() };
         let assigned = Assignment { arm: Arm::Stable, counted: false };
         let answer = engine::answer(&snapshot, assigned, &ask, &mut Scratch::default()).unwrap();
         for _ in 0..QUEUE + 3 {
-            shadow.offer(&snapshot, &ask, &answer, Duration::ZERO);
+            shadow.offer(&compared, &snapshot, &ask, &answer, Duration::ZERO);
         }
-        assert_eq!(shadow.dropped(), 3);
+        assert_eq!(model.shadow().n_dropped(), 3);
     }
 
     #[test]
     fn a_share_of_nothing_and_of_everything_are_just_that() {
-        let shadow =
-            |share_bp| Shadow { share_bp, queue: sync_channel(1).0, sums: Arc::default(), dropped: Arc::default() };
+        let shadow = |share_bp| Shadow { share_bp, queue: sync_channel(1).0 };
         let (none, all) = (shadow(0), shadow(10_000));
         assert!((0..100).all(|n| !none.wants("acme-books", &n.to_string()) && all.wants("acme-books", &n.to_string())));
     }

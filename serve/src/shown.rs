@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::HeaderMap;
 use models::Version;
 
 use crate::{
+    current::Snapshot,
     error::{Refusal, cut},
+    fleet::{Fleet, Tenant},
     service::Service,
     statistics::Counts,
 };
@@ -24,27 +27,29 @@ pub(crate) struct Shown {
     pub(crate) properties: BTreeMap<String, String>,
 }
 
-impl Service {
-    /// Refuses other models, versions that are not resident, and everything before a model is.
-    pub(crate) fn check_resident(&self, name: &str, version: Option<&str>) -> Result<(), Refusal> {
-        self.check_model(name)?;
-        let snapshot = self.ready_snapshot()?;
-        version.map_or(Ok(()), |text| self.resident_version(&snapshot, text).map(drop))
-    }
+/// A row of the repository's index: a version in memory, or a model without one.
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    /// Empty where none is in memory.
+    pub(crate) version: String,
+    pub(crate) state: &'static str,
+    pub(crate) reason: String,
+}
 
-    /// The same, and while traffic should not come here.
-    pub(crate) fn check_ready(&self, name: &str, version: Option<&str>) -> Result<(), Refusal> {
-        self.check_resident(name, version)?;
-        if self.state().is_ready() { Ok(()) } else { Err(Refusal::NotReady(self.options.model.clone())) }
+impl Service {
+    /// Refuses versions that are not resident, a model that is not in memory, and everything while traffic should not
+    /// come here.
+    pub(crate) fn check_ready(&self, version: Option<&str>) -> Result<(), Refusal> {
+        let snapshot = self.snapshot().ok_or_else(|| self.not_ready())?;
+        version.map_or(Ok(()), |text| self.resident_version(&snapshot, text).map(drop))?;
+        if self.state().is_ready() { Ok(()) } else { Err(self.not_ready()) }
     }
 
     /// The metadata of a version, production's without one.
-    pub(crate) fn shown(&self, name: &str, version: Option<&str>) -> Result<Shown, Refusal> {
-        self.check_model(name)?;
-        let snapshot = self.ready_snapshot()?;
+    pub(crate) fn shown(&self, snapshot: &Snapshot, version: Option<&str>) -> Result<Shown, Refusal> {
         let shown = match version {
             Some(text) => {
-                let version = self.resident_version(&snapshot, text)?;
+                let version = self.resident_version(snapshot, text)?;
                 snapshot.residents().find(|resident| resident.version == version).unwrap_or(&snapshot.stable)
             }
             None => &snapshot.stable,
@@ -56,33 +61,57 @@ impl Service {
         })
     }
 
-    /// State and reason of every resident version in the repository's index.
-    pub(crate) fn index_state(&self) -> (&'static str, &'static str) {
-        let state = self.state();
-        if state.is_ready() { ("READY", "") } else { ("UNAVAILABLE", state.as_str()) }
-    }
-
-    /// Resident versions; none while they are not ready and only ready ones are asked for.
-    pub(crate) fn index(&self, ready_only: bool) -> Vec<String> {
-        let snapshot = self.snapshot().filter(|_| !ready_only || self.state().is_ready());
-        snapshot.map_or_else(Vec::new, |snapshot| {
-            snapshot.residents().map(|resident| resident.version.to_string()).collect()
-        })
+    /// Resident versions, or the model without one; only what is ready if so asked.
+    fn index(&self, ready_only: bool) -> Vec<Listed> {
+        let is_ready = self.state().is_ready();
+        let (state, reason) = if is_ready { ("READY", String::new()) } else { ("UNAVAILABLE", self.why()) };
+        let row = |version: String| Listed { name: self.model.to_string(), version, state, reason: reason.clone() };
+        match self.snapshot() {
+            _ if ready_only && !is_ready => Vec::new(),
+            Some(snapshot) => snapshot.residents().map(|resident| row(resident.version.to_string())).collect(),
+            None => vec![row(String::new())],
+        }
     }
 
     /// Counts of the resident versions, or of the one asked for.
-    pub(crate) fn counted(&self, name: Option<&str>, version: Option<&str>) -> Result<Vec<(String, Counts)>, Refusal> {
-        name.map_or(Ok(()), |name| self.check_model(name))?;
-        let snapshot = self.ready_snapshot()?;
+    fn counted(&self, version: Option<&str>) -> Result<Vec<(Version, Counts)>, Refusal> {
+        let snapshot = self.snapshot().ok_or_else(|| self.not_ready())?;
         let versions: Vec<Version> = match version {
             Some(text) => vec![self.resident_version(&snapshot, text)?],
             None => snapshot.residents().map(|resident| resident.version).collect(),
         };
-        Ok(versions.into_iter().map(|version| (version.to_string(), self.statistics.of(version))).collect())
+        Ok(versions.into_iter().map(|version| (version, self.statistics.of(version))).collect())
+    }
+}
+
+impl Tenant {
+    /// The index of the tenant's models.
+    pub(crate) fn index(&self, ready_only: bool) -> Vec<Listed> {
+        self.desks().flat_map(|desk| desk.service.index(ready_only)).collect()
     }
 
-    /// What loading and unloading by hand is told.
-    pub(crate) fn refuse_repository(&self, name: &str) -> Refusal {
-        self.check_model(name).err().unwrap_or_else(|| Refusal::Decided { model: cut(name) })
+    /// Name, version and counts of a model's resident versions, or of every model that is in memory.
+    pub(crate) fn counted(
+        &self,
+        name: Option<&str>,
+        version: Option<&str>,
+    ) -> Result<Vec<(String, String, Counts)>, Refusal> {
+        let named = |service: &Service, counted: Vec<(Version, Counts)>| {
+            let name = service.model.to_string();
+            counted.into_iter().map(move |(version, counts)| (name.clone(), version.to_string(), counts))
+        };
+        if let Some(name) = name {
+            let service = &self.model(name)?.service;
+            return Ok(named(service, service.counted(version)?).collect());
+        }
+        let in_memory = self.desks().filter_map(|desk| Some((&*desk.service, desk.service.counted(None).ok()?)));
+        Ok(in_memory.flat_map(|(service, counted)| named(service, counted)).collect())
+    }
+}
+
+impl Fleet {
+    /// What loading and unloading where readers are is told.
+    pub(crate) fn refuse_repository(&self, headers: &HeaderMap, name: &str) -> Refusal {
+        self.desk(headers, Some(name)).err().unwrap_or_else(|| Refusal::Decided { model: cut(name) })
     }
 }

@@ -13,8 +13,8 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use crate::{
+    call::Trace,
     rest::{Ids, arms_text},
-    service::Trace,
 };
 
 /// Where finished requests go.
@@ -56,18 +56,20 @@ impl Spans {
         &self,
         (ids, trace): (&Ids, &Trace),
         (code, kind): (u16, &'static str),
-        model: &str,
         (ended, now): (Instant, SystemTime),
     ) {
         let wall = |at: Instant| now - ended.saturating_duration_since(at);
         let mut attributes = vec![
             KeyValue::new("http.response.status_code", i64::from(code)),
-            KeyValue::new("bookloop.model", model.to_owned()),
             KeyValue::new("bookloop.protocol", trace.protocol.as_str()),
             KeyValue::new("bookloop.arm", arms_text(trace)),
             KeyValue::new("bookloop.readers", trace.arms().map(|(_, used)| i64::from(used.readers)).sum::<i64>()),
             KeyValue::new("bookloop.request_id", ids.correlation.clone()),
         ];
+        if let Some(service) = &trace.service {
+            attributes.push(KeyValue::new("bookloop.tenant", service.tenant.to_string()));
+            attributes.push(KeyValue::new("bookloop.model", service.model.to_string()));
+        }
         if let Some(((arm, _), snapshot)) = trace.arms().next().zip(trace.snapshot.as_ref()) {
             attributes.push(KeyValue::new("bookloop.version", i64::from(snapshot.resident(arm).version.get())));
         }
@@ -124,7 +126,7 @@ mod tests {
         let mut trace = Trace::new(Protocol::V1);
         (trace.received, trace.scoring) = (at(1), Some((at(3), at(8))));
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        Spans::over(&provider).finished((&ids, &trace), (200, ""), "recommender", (at(10), now));
+        Spans::over(&provider).finished((&ids, &trace), (200, ""), (at(10), now));
         exporter.get_finished_spans().unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! Object storage: a URL in, a handle out, and every object key of the project.
 //!
-//! The only folder that names the storage library. The rest of bookloop needs six operations, the [`Backend`] trait,
+//! The only folder that names the storage library. The rest of bookloop needs few operations, the [`Backend`] trait,
 //! of which the registry's safety rests on one: create-if-absent. Tests put failing and lying backends behind the same
 //! trait.
 
@@ -101,7 +101,7 @@ pub struct Listed {
     pub modified: Timestamp,
 }
 
-/// The six operations bookloop needs of a place to keep objects.
+/// The operations bookloop needs of a place to keep objects; six of them a backend must have.
 ///
 /// Keys obey [`key::check`]; a backend refuses others with [`Error::BadKey`].
 #[async_trait]
@@ -121,6 +121,18 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), Error>;
     /// Every object whose key begins with the folder `prefix`, ascending by key.
     async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Error>;
+    /// Names of the folders right below the folder `prefix`, ascending. A store that can tell them without listing what
+    /// is in them does.
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{}/", prefix.trim_end_matches('/')) };
+        let listed = self.list(&prefix).await?;
+        let below = listed.iter().filter_map(|object| object.key.strip_prefix(&prefix)?.split_once('/'));
+        let mut names: Vec<String> = below.map(|(name, _)| name.to_owned()).collect();
+        // Keys ascend by their whole text, in which `a-b/` comes before `a/`.
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
     /// Removes the object; success if it was not there.
     async fn delete(&self, key: &str) -> Result<(), Error>;
 }
@@ -235,6 +247,11 @@ impl Store {
     pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
         let listed = self.backend.list(&self.full(prefix)).await?;
         Ok(listed.into_iter().map(|object| self.below(object)).collect())
+    }
+
+    /// See [`Backend::folders`]: the ones right below this one.
+    pub async fn folders(&self) -> Result<Vec<String>, Error> {
+        self.backend.folders(&self.root).await
     }
 
     /// See [`Backend::delete`].

@@ -182,6 +182,17 @@ impl Backend for Objects {
         Ok(listed)
     }
 
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let folder = prefix.strip_suffix('/').unwrap_or(prefix);
+        let folder = if folder.is_empty() { parsed(&self.prefix) } else { self.path(folder)? };
+        let found = self.library.list_with_delimiter(Some(&folder)).await;
+        let found = found.map_err(|source| failed("list", prefix, source))?;
+        let names = found.common_prefixes.iter().filter_map(Path::filename).map(str::to_owned);
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
     async fn delete(&self, key: &str) -> Result<(), Error> {
         match self.library.delete(&self.path(key)?).await {
             Ok(()) | Err(LibraryError::NotFound { .. }) => Ok(()),

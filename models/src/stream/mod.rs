@@ -1,10 +1,12 @@
 //! How records travel between the parts of the loop: two small traits and two adapters.
 //!
-//! [`files`] keeps records as segments in the store, so a laptop needs no broker; [`kafka`] speaks to a cluster.
+//! [`files`] keeps records as segments in the store, so a laptop needs no broker ([`tenants`]: of several tenants);
+//! [`kafka`] speaks to a cluster.
 //! Delivery is at least once on both: readers remove duplicates by the record's `event_id`.
 
 pub mod files;
 pub mod kafka;
+pub mod tenants;
 
 use std::time::Duration;
 

@@ -74,6 +74,12 @@ async fn listings_are_complete_and_in_order(store: &Store) {
     assert_eq!(keys(&folder, "").await, ["10", "2"]);
     assert_eq!(folder.head("2").await.unwrap().unwrap().key, "2");
 
+    for object in ["folders/b/x/1", "folders/a/1", "folders/a-b/1", "folders/a/2", "folders/file"] {
+        store.put(object, "x".into()).await.unwrap();
+    }
+    assert_eq!(store.folder("folders").folders().await.unwrap(), ["a", "a-b", "b"], "folders alone, each once");
+    assert!(store.folder("folders").folder("b").folder("x").folders().await.unwrap().is_empty());
+
     // More than one page of 1,000.
     let many: Vec<String> = (0..1005).map(|n| format!("pages/{n:020}")).collect();
     stream::iter(&many).for_each_concurrent(50, async |object| store.put(object, "x".into()).await.unwrap()).await;

@@ -1,35 +1,35 @@
 //! `bookloop serve`: the predictor as a process.
 
+mod selection;
+
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
-use ::models::{Registry, split};
-use ::serve::{ModelSource, Options, Running, Server, Style};
+use ::models::split;
+use ::serve::{Error, ModelSource, Running, Server, Style, Trial};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Place, asked_to_stop, keys, share, stream, telemetry};
+use super::{asked_to_stop, keys, share, stream, telemetry};
 use crate::{
     exit,
     ramp::{Moved, Ramp},
 };
 
-/// Answer readers: KServe V1 and V2 over HTTP and gRPC, from the version in production.
+/// Answer readers: KServe V1 and V2 over HTTP and gRPC, from the versions in production.
 ///
-/// Follows the registry: when an alias moves, the new version is loaded beside the old one, warmed, and swapped in
-/// without losing a request. SIGTERM drains.
+/// Follows the registries: when an alias moves, the new version is loaded beside the old one, warmed, and swapped in
+/// without losing a request. One process may serve several models of several tenants. SIGTERM drains.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    place: Place,
+    models: selection::Models,
     #[command(flatten)]
     stream: stream::Stream,
-    #[command(flatten)]
-    trusted: keys::Trusted,
     #[command(flatten)]
     telemetry: telemetry::Telemetry,
     /// Address to answer on.
@@ -41,7 +41,8 @@ pub(super) struct Arguments {
     /// Port to answer gRPC on besides, for clients that expect one of its own: the main port answers it too.
     #[arg(long, alias = "grpc_port", env = "BOOKLOOP_GRPC_PORT")]
     grpc_port: Option<u16>,
-    /// Port for metrics and experiments; on the main port if not given.
+    /// Port for metrics, experiments, and loading and unloading by hand. Without it metrics and experiments are on the
+    /// main port, unless several tenants are served: then nowhere.
     #[arg(long, env = "BOOKLOOP_ADMIN_PORT")]
     admin_port: Option<u16>,
     /// Region written into records.
@@ -63,7 +64,7 @@ pub(super) struct Arguments {
     /// Answers to CloudEvents keep the attributes and extensions of their requests.
     #[arg(long, env = "BOOKLOOP_CE_MERGE")]
     ce_merge: bool,
-    /// Milliseconds between two looks at the registry.
+    /// Milliseconds between two looks at a registry; new tenants and models are looked for every tenth time.
     #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     poll_ms: u64,
     /// Do what the judge of trials says, once a second: greater shares step by step, and a version that does harm to
@@ -78,7 +79,8 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   bookloop serve --store file:///var/lib/bookloop --tenant acme-books
-  curl -s localhost:8080/v1/models/recommender:predict -d '{\"instances\":[{\"user_id\":\"u-17\",\"k\":5}]}'";
+  curl -s localhost:8080/v1/models/recommender:predict -d '{\"instances\":[{\"user_id\":\"u-17\",\"k\":5}]}'
+  bookloop serve --store s3://models --all-tenants --model recommender,next-book --model-bytes 4GiB --admin-port 9090";
 
 /// An attribute that travels as a header.
 fn attribute(text: &str) -> Result<String, String> {
@@ -90,10 +92,12 @@ fn attribute(text: &str) -> Result<String, String> {
 
 impl Arguments {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let root = self.place.root()?;
-        let registry = Arc::new(Registry::open(root.clone()).await?.trusting(self.trusted.trust()?));
-        let producer = self.stream.producer(&root, &stream::process_name("predictor"))?;
-        let mut options = Options::new(self.place.tenant.clone(), self.place.model.clone());
+        let (mut options, source) = self.models.read()?;
+        let name = stream::process_name("predictor");
+        let producer = match source.tenants.only() {
+            Some(tenant) => self.stream.producer(&source.root.tenant(tenant), &name)?,
+            None => self.stream.tenants_producer(&source.root, &name)?,
+        };
         options.listen = SocketAddr::new(self.host, self.http_port);
         options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
@@ -107,10 +111,7 @@ impl Arguments {
         options.drain.delay = Duration::from_secs(self.drain_seconds);
         let collector = self.telemetry.start("bookloop-predictor")?;
         options.spans = collector.as_ref().map(telemetry::Collector::spans);
-        let ramp = Ramp::new(Arc::clone(&registry), self.place.model, "bookloop serve");
-        let running = Server::start(options, ModelSource::Registry(registry), producer)
-            .await
-            .map_err(|error| exit::coded(exit::UNAVAILABLE, error.to_string()))?;
+        let running = Server::start(options, ModelSource::Store(source), producer).await.map_err(not_started)?;
         eprintln!("listening on http://{}", running.address());
         if let Some(grpc) = running.grpc_address() {
             eprintln!("gRPC on {grpc}");
@@ -120,7 +121,7 @@ impl Arguments {
         }
         tokio::select! {
             () = asked_to_stop() => {}
-            () = steer(&running, &ramp), if self.steer => {}
+            () = steer(&running), if self.steer => {}
         }
         eprintln!("draining");
         let totals = running.shutdown().await;
@@ -138,26 +139,43 @@ impl Arguments {
     }
 }
 
+/// Why no predictor runs, with the exit code of what is behind it.
+fn not_started(error: Error) -> anyhow::Error {
+    match error {
+        Error::Registry { tenant, source } => anyhow::Error::from(*source).context(format!("registry of {tenant}")),
+        Error::Store(source) => (*source).into(),
+        Error::Settings(_) | Error::NoRoom { .. } => exit::coded(exit::USAGE, error.to_string()),
+        Error::Listen { .. } => exit::coded(exit::UNAVAILABLE, error.to_string()),
+    }
+}
+
 /// Time between two looks at a running trial.
 const STEER_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows the judge for as long as the process serves.
-async fn steer(running: &Running, ramp: &Ramp) {
-    let mut told = None;
+async fn steer(running: &Running) {
+    let mut told = BTreeMap::new();
     loop {
         tokio::time::sleep(STEER_EVERY).await;
-        let Some(experiment) = running.experiment() else { continue };
-        let version = experiment.canary_version.get();
-        match ramp.follow(&experiment, Timestamp::now()).await {
-            Ok(Moved::Stays { .. }) => {}
-            Ok(Moved::AwaitsApproval) if told == Some((version, experiment.weight_bp)) => {}
-            Ok(moved) => {
-                tracing::warn!(version, weight_bp = experiment.weight_bp, ?moved, "trial judged");
-                told = Some((version, experiment.weight_bp));
-                running.look_now().await;
+        for Trial { tenant, model, experiment } in running.fleet().trials() {
+            let Some(registry) = running.registry(&tenant) else { continue };
+            let ramp = Ramp::new(registry, model.clone(), "bookloop serve");
+            let (version, weight_bp) = (experiment.canary_version.get(), experiment.weight_bp);
+            let step = (version, weight_bp);
+            match ramp.follow(&experiment, Timestamp::now()).await {
+                Ok(Moved::Stays { .. }) => {}
+                Ok(Moved::AwaitsApproval) if told.get(&(tenant.clone(), model.clone())) == Some(&step) => {}
+                Ok(moved) => {
+                    tracing::warn!(%tenant, %model, version, weight_bp, ?moved, "trial judged");
+                    told.insert((tenant, model), step);
+                    running.look_now().await;
+                }
+                // What was decided is decided again in a second, on more.
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(%tenant, %model, version, error, "trial not moved");
+                }
             }
-            // What was decided is decided again in a second, on more.
-            Err(error) => tracing::error!(version, error = &error as &dyn std::error::Error, "trial not moved"),
         }
     }
 }

@@ -9,6 +9,7 @@ use ::models::{
         Consumer, Producer,
         files::{FileConsumer, FileProducer},
         kafka::{KafkaConsumer, KafkaProducer, Options},
+        tenants::TenantFiles,
     },
 };
 use clap::Args;
@@ -42,6 +43,14 @@ impl Stream {
         Ok(match self.options()? {
             Some(options) => Arc::new(KafkaProducer::new(&options)?),
             None => Arc::new(FileProducer::new(root.clone(), name)?),
+        })
+    }
+
+    /// A producer for a process that answers several tenants, each with a folder of `store`.
+    pub(super) fn tenants_producer(&self, store: &Store, name: &str) -> anyhow::Result<Arc<dyn Producer>> {
+        Ok(match self.options()? {
+            Some(options) => Arc::new(KafkaProducer::new(&options)?),
+            None => Arc::new(TenantFiles::new(store.clone(), name)?),
         })
     }
 

@@ -7,10 +7,10 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server};
 
 use super::SERVICE;
-use crate::{health::Standing, service::Service};
+use crate::{fleet::Fleet, health::Standing};
 
 /// The health of the whole process (`""`) and of the inference service, which are the same.
-pub(super) struct Health(pub(super) Arc<Service>);
+pub(super) struct Health(pub(super) Arc<Fleet>);
 
 fn is_known(request: &Request<HealthCheckRequest>) -> bool {
     ["", SERVICE].contains(&request.get_ref().service.as_str())
@@ -26,7 +26,7 @@ impl health_server::Health for Health {
         if !is_known(&request) {
             return Err(Status::not_found("unknown service; this server has inference.GRPCInferenceService"));
         }
-        let status = status(*self.0.health.standing().borrow());
+        let status = status(*self.0.process.life.standing().borrow());
         Ok(Response::new(HealthCheckResponse { status: status.into() }))
     }
 
@@ -35,7 +35,7 @@ impl health_server::Health for Health {
     /// Told at once and at every change; ends when the door closes, so that no watcher holds it open.
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let known = is_known(&request);
-        let begin = (self.0.health.standing(), None);
+        let begin = (self.0.process.life.standing(), None);
         let changes = futures::stream::unfold(begin, move |(mut standing, told)| async move {
             loop {
                 let now = *standing.borrow_and_update();

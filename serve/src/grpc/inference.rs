@@ -1,7 +1,8 @@
-//! `inference.GRPCInferenceService` over the one service. A method decodes, asks and encodes.
+//! `inference.GRPCInferenceService` over the fleet. A method finds the service, decodes, asks and encodes.
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -16,16 +17,17 @@ use super::{
     requests::Arrived,
 };
 use crate::{
+    call::Trace,
     error::Refusal,
+    fleet::Fleet,
     metrics::Protocol,
-    service::{Service, Trace},
-    shown::{EXTENSIONS, NAME, VERSION},
-    statistics::Timed,
+    shown::{EXTENSIONS, Listed, NAME, Shown, VERSION},
+    statistics::{Counts, Timed},
     wire::v2::{self, proto},
 };
 
 /// The protocol's service.
-pub(super) struct Inference(pub(super) Arc<Service>);
+pub(super) struct Inference(pub(super) Arc<Fleet>);
 
 /// Absent, as an empty text is on the wire.
 fn given(text: &str) -> Option<&str> {
@@ -45,16 +47,25 @@ fn told<T>(arrived: &Arrived, result: Result<T, Refusal>) -> Result<Response<T>,
     Ok(response)
 }
 
+/// The head of a call, in which the mesh says whose it is.
+fn head<T>(request: &Request<T>) -> &HeaderMap {
+    request.metadata().as_ref()
+}
+
 impl Inference {
     async fn infer(
         &self,
         arrived: &Arrived,
-        request: &ModelInferRequest,
+        request: &Request<ModelInferRequest>,
         trace: &mut Trace,
     ) -> Result<(ModelInferResponse, String), Refusal> {
-        let service = &self.0;
+        let (head, request) = (head(request), request.get_ref());
         let version = given(&request.model_version);
-        service.check_resident(&request.model_name, version)?;
+        let desk = self.0.desk(head, Some(&request.model_name))?;
+        let service = trace.asks(&desk.service);
+        let snapshot = desk.live(arrived.call.deadline).await?;
+        version.map_or(Ok(()), |text| service.resident_version(&snapshot, text).map(drop))?;
+        trace.snapshot = Some(snapshot);
         let mut permit = service.admission.admit().await?;
         let v2::Infer { id, asks, outputs, timeout } = proto::decode(request)?;
         let mut call = arrived.call.clone();
@@ -63,6 +74,14 @@ impl Inference {
         let answered = service.recommend(&call, asks, version, trace).await?;
         let raw = proto::is_raw(request);
         Ok((proto::encode(&request.model_name, id, &outputs, &answered, raw), answered.versions_text()))
+    }
+
+    /// A model's metadata; one that is not in memory is loaded, since whoever asks is about to use it.
+    async fn shown(&self, arrived: &Arrived, request: &Request<ModelMetadataRequest>) -> Result<Shown, Refusal> {
+        let ModelMetadataRequest { name, version } = request.get_ref();
+        let desk = self.0.desk(head(request), Some(name))?;
+        let snapshot = desk.live(arrived.call.deadline).await?;
+        desk.service.shown(&snapshot, given(version))
     }
 }
 
@@ -81,9 +100,10 @@ impl GrpcInferenceService for Inference {
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.get_ref();
-        let ready = match self.0.check_ready(name, given(version)) {
+        let desk = self.0.desk(head(&request), Some(name));
+        let ready = match desk.and_then(|desk| desk.service.check_ready(given(version))) {
             Ok(()) => Ok(ModelReadyResponse { ready: true }),
-            Err(Refusal::NotReady(_)) => Ok(ModelReadyResponse { ready: false }),
+            Err(Refusal::NotReady { .. }) => Ok(ModelReadyResponse { ready: false }),
             Err(refusal) => Err(refusal),
         };
         told(&arrived(&request), ready)
@@ -102,8 +122,8 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
-        let ModelMetadataRequest { name, version } = request.get_ref();
-        let shown = self.0.shown(name, given(version)).map(|shown| {
+        let (arrived, name) = (arrived(&request), &request.get_ref().name);
+        let shown = self.shown(&arrived, &request).await.map(|shown| {
             let (inputs, outputs) = proto::metadata();
             ModelMetadataResponse {
                 name: name.clone(),
@@ -114,13 +134,13 @@ impl GrpcInferenceService for Inference {
                 properties: shown.properties,
             }
         });
-        told(&arrived(&request), shown)
+        told(&arrived, shown)
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
         let arrived = arrived(&request);
         let mut trace = Trace::new(Protocol::Grpc);
-        let result = self.infer(&arrived, request.get_ref(), &mut trace).await;
+        let result = self.infer(&arrived, &request, &mut trace).await;
         arrived.done.traced(trace);
         let (result, versions) = result.map_or_else(|refusal| (Err(refusal), String::new()), |(r, v)| (Ok(r), v));
         let mut response = told(&arrived, result)?;
@@ -135,9 +155,10 @@ impl GrpcInferenceService for Inference {
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
         let ModelStatisticsRequest { name, version } = request.get_ref();
         let timed = |timed: Timed| Some(StatisticDuration { count: timed.count, ns: timed.ns });
-        let counted = self.0.counted(given(name), given(version)).map(|counted| {
-            let one = |(version, counts): (String, crate::statistics::Counts)| ModelStatistics {
-                name: self.0.options.model.to_string(),
+        let tenant = self.0.tenant(head(&request));
+        let counted = tenant.and_then(|tenant| tenant.counted(given(name), given(version))).map(|counted| {
+            let one = |(name, version, counts): (String, String, Counts)| ModelStatistics {
+                name,
                 version,
                 last_inference: counts.last_inference_ms,
                 inference_count: counts.readers,
@@ -160,15 +181,12 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let (state, reason) = self.0.index_state();
-        let row = |version: String| ModelIndex {
-            name: self.0.options.model.to_string(),
-            version,
-            state: state.into(),
-            reason: reason.into(),
-        };
-        let models = self.0.index(request.get_ref().ready).into_iter().map(row).collect();
-        told(&arrived(&request), Ok(RepositoryIndexResponse { models }))
+        let row = |Listed { name, version, state, reason }| ModelIndex { name, version, state: state.into(), reason };
+        let index = self.0.tenant(head(&request)).map(|tenant| {
+            let models = tenant.index(request.get_ref().ready).into_iter().map(row).collect();
+            RepositoryIndexResponse { models }
+        });
+        told(&arrived(&request), index)
     }
 
     async fn repository_model_load(
@@ -176,7 +194,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
         let RepositoryModelLoadRequest { repository_name, model_name, .. } = request.get_ref();
-        let refusal = self.0.refuse_repository(given(model_name).unwrap_or(repository_name));
+        let refusal = self.0.refuse_repository(head(&request), given(model_name).unwrap_or(repository_name));
         told(&arrived(&request), Err(refusal))
     }
 
@@ -185,7 +203,7 @@ impl GrpcInferenceService for Inference {
         request: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
         let RepositoryModelUnloadRequest { repository_name, model_name, .. } = request.get_ref();
-        let refusal = self.0.refuse_repository(given(model_name).unwrap_or(repository_name));
+        let refusal = self.0.refuse_repository(head(&request), given(model_name).unwrap_or(repository_name));
         told(&arrived(&request), Err(refusal))
     }
 }

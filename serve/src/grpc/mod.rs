@@ -1,6 +1,6 @@
 //! The gRPC door: the Open Inference Protocol, health and reflection, on the main port and, if wanted, on its own.
 //!
-//! The same service answers as behind HTTP, under the same admission, deadlines, ids and counts; only decoding and
+//! The same services answer as behind HTTP, to the same callers, under the same admission, deadlines, ids and counts; only decoding and
 //! encoding differ. Connections, limits on them and the drain are the server's.
 
 mod health;
@@ -23,7 +23,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
 
 use self::{health::Health, inference::Inference, proto::grpc_inference_service_server::GrpcInferenceServiceServer};
-use crate::{error::Refusal, service::Service};
+use crate::{error::Refusal, fleet::Fleet};
 
 /// Messages, client and server compiled from `proto/inference.proto`.
 #[allow(missing_docs, unused_qualifications, clippy::pedantic, reason = "generated from the definitions")]
@@ -38,20 +38,20 @@ const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/inference.d
 const SERVICE: &str = "inference.GRPCInferenceService";
 
 /// The door on a port of its own.
-pub fn grpc(service: Arc<Service>) -> Router {
-    routes(service).fallback(unimplemented)
+pub fn grpc(fleet: Arc<Fleet>) -> Router {
+    routes(fleet).fallback(unimplemented)
 }
 
 /// The paths of the door, to be merged into another.
-pub(crate) fn routes(service: Arc<Service>) -> Router {
-    let limit = service.options.limits.body_bytes;
-    let inference = GrpcInferenceServiceServer::new(Inference(Arc::clone(&service)))
+pub(crate) fn routes(fleet: Arc<Fleet>) -> Router {
+    let limit = fleet.process.options.limits.body_bytes;
+    let inference = GrpcInferenceServiceServer::new(Inference(Arc::clone(&fleet)))
         .max_decoding_message_size(limit)
         .accept_compressed(Gzip)
         .accept_compressed(Deflate)
         .send_compressed(Gzip)
         .send_compressed(Deflate);
-    let health = HealthServer::new(Health(Arc::clone(&service)));
+    let health = HealthServer::new(Health(Arc::clone(&fleet)));
     let described = || {
         Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -66,7 +66,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
             "/grpc.reflection.v1alpha.ServerReflection/{method}",
             described().build_v1alpha().expect(reflected),
         )
-        .layer(middleware::from_fn_with_state(service, observe::observe))
+        .layer(middleware::from_fn_with_state(fleet, observe::observe))
 }
 
 /// Whether a request speaks gRPC.

@@ -18,26 +18,27 @@ use super::{
     requests::{Arrived, Slot, timeout},
 };
 use crate::{
+    call::Call,
     error::Refusal,
+    fleet::Fleet,
     rest::{Finished, Ids, account, body, echo},
-    service::{Call, Service},
 };
 
 /// Wraps every method.
-pub(super) async fn observe(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(fleet): State<Arc<Fleet>>, mut request: Request, next: Next) -> Response {
     let ids = Ids::of(request.headers());
-    let mut call = Call::of(&service, request.headers(), &ids);
+    let mut call = Call::of(&fleet, request.headers(), &ids);
     call.within(ids.arrived, timeout(request.headers()));
     let (packed, done) = (is_packed(request.headers()), Slot::default());
     request.extensions_mut().insert(Arrived { call, at: ids.arrived, packed, done: done.clone() });
-    let in_flight = service.metrics.enter();
-    let handled = AssertUnwindSafe(carry(&service, request, next, &done)).catch_unwind().await;
+    let in_flight = fleet.process.metrics.enter();
+    let handled = AssertUnwindSafe(carry(&fleet, request, next, &done)).catch_unwind().await;
     let mut response = handled.unwrap_or_else(|_| done.refuse(&Refusal::Bug).into_http());
     drop(in_flight);
     echo(&ids, response.headers_mut());
     let done = done.take();
     let (code, kind) = done.refused.unwrap_or_else(|| beside(response.extensions().get::<Status>()));
-    account(&service, &ids, Finished { code, kind, trace: done.trace });
+    account(&fleet, &ids, Finished { code, kind, trace: done.trace });
     response
 }
 
@@ -57,7 +58,7 @@ fn is_packed(headers: &HeaderMap) -> bool {
 }
 
 /// Runs a method on a message that has arrived whole, under the limits of every body. Reflection talks to and fro.
-async fn carry(service: &Service, request: Request, next: Next, done: &Slot) -> Response {
+async fn carry(fleet: &Fleet, request: Request, next: Next, done: &Slot) -> Response {
     if !is_grpc(request.headers()) {
         let refusal = Refusal::NotGrpc;
         done.refuse(&refusal);
@@ -67,7 +68,7 @@ async fn carry(service: &Service, request: Request, next: Next, done: &Slot) -> 
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    match body::receive(&parts.headers, body, &service.options.limits).await {
+    match body::receive(&parts.headers, body, &fleet.process.options.limits).await {
         Ok(bytes) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
         Err(refusal) => done.refuse(&refusal).into_http(),
     }

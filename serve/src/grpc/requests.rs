@@ -9,8 +9,8 @@ use axum::http::HeaderMap;
 use tonic::Status;
 
 use crate::{
+    call::{Call, Trace},
     error::Refusal,
-    service::{Call, Trace},
 };
 
 /// Put into a call's extensions by the observer.

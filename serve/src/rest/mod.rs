@@ -1,4 +1,5 @@
-//! The HTTP door: paths to handlers. A handler decodes, asks the service and encodes.
+//! The HTTP door: paths to handlers. A handler asks the fleet whose service it is, decodes, asks the service
+//! and encodes.
 //!
 //! Every answer of 400 and above is `{"error": "..."}`, also for unknown paths, wrong methods and bugs.
 
@@ -7,6 +8,7 @@ mod compress;
 mod observe;
 mod openapi;
 mod plain;
+mod repository;
 mod v1;
 mod v2;
 
@@ -27,9 +29,10 @@ use models::event::Arm;
 
 pub(crate) use self::observe::{Finished, Ids, account, echo};
 use crate::{
+    call::{Answered, Call, Trace},
     error::Refusal,
+    fleet::Fleet,
     grpc,
-    service::{Answered, Call, Service, Trace},
 };
 
 /// The version, or versions, that scored, ascending and comma separated.
@@ -37,8 +40,9 @@ const MODEL_VERSION: HeaderName = HeaderName::from_static("x-bookloop-model-vers
 /// The caller's patience in milliseconds, as Envoy tells it.
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
-/// The doors for readers and probes, over HTTP and gRPC. Metrics and experiments are here too unless they have a port of their own.
-pub fn rest(service: Arc<Service>) -> Router {
+/// The doors for readers and probes, over HTTP and gRPC. Metrics and experiments are here too unless they have a port of
+/// their own, or would tell one tenant of another.
+pub fn rest(fleet: Arc<Fleet>) -> Router {
     let mut router = Router::new()
         .route("/", get(plain::alive))
         .route("/healthz", get(plain::alive))
@@ -53,7 +57,7 @@ pub fn rest(service: Arc<Service>) -> Router {
         .route("/v2/", get(v2::server))
         .route("/v2/health/live", get(v2::live))
         .route("/v2/health/ready", get(v2::ready))
-        .route("/v2/models", get(v2::models))
+        .route("/v2/models", get(v1::models))
         .route("/v2/models/{model}", get(v2::model))
         .route("/v2/models/{model}/ready", get(v2::model_ready))
         .route("/v2/models/{model}/infer", post(v2::infer))
@@ -63,36 +67,40 @@ pub fn rest(service: Arc<Service>) -> Router {
         .route("/v2/models/stats", get(v2::all_stats))
         .route("/v2/models/{model}/stats", get(v2::stats))
         .route("/v2/models/{model}/versions/{version}/stats", get(v2::version_stats))
-        .route("/v2/repository/index", post(v2::index))
-        .route("/v2/repository/models/{model}/load", post(v2::decided))
-        .route("/v2/repository/models/{model}/unload", post(v2::decided));
-    if service.options.admin.is_none() {
+        .route("/v2/repository/index", post(repository::index))
+        .route("/v2/repository/models/{model}/load", post(repository::decided))
+        .route("/v2/repository/models/{model}/unload", post(repository::decided));
+    if fleet.shows_operators_at_the_main_door() {
         router = router.merge(watched());
     }
-    finish(router, Arc::clone(&service)).merge(grpc::routes(service))
+    finish(router, Arc::clone(&fleet)).merge(grpc::routes(fleet))
 }
 
-/// The doors for those who run the predictor: metrics, experiments, probes, and the kill switch, which is nowhere else.
-pub fn admin(service: Arc<Service>) -> Router {
+/// The doors for those who run the predictor: metrics, experiments, probes, and what is nowhere else, the kill switch
+/// and loading by hand.
+pub fn admin(fleet: Arc<Fleet>) -> Router {
     let probes = Router::new()
         .route("/", get(plain::alive))
         .route("/healthz", get(plain::alive))
         .route("/ready", get(plain::ready))
         .route("/readyz", get(plain::ready))
-        .route("/kill-switch", get(plain::kill_switch).put(plain::turn_kill_switch));
-    finish(probes.merge(watched()), service)
+        .route("/kill-switch", get(plain::kill_switch).put(plain::turn_kill_switch))
+        .route("/v2/repository/index", post(repository::whole_index))
+        .route("/v2/repository/models/{model}/load", post(repository::load))
+        .route("/v2/repository/models/{model}/unload", post(repository::unload));
+    finish(probes.merge(watched()), fleet)
 }
 
-fn watched() -> Router<Arc<Service>> {
+fn watched() -> Router<Arc<Fleet>> {
     Router::new().route("/metrics", get(plain::metrics)).route("/experiments", get(plain::experiments))
 }
 
-fn finish(router: Router<Arc<Service>>, service: Arc<Service>) -> Router {
+fn finish(router: Router<Arc<Fleet>>, fleet: Arc<Fleet>) -> Router {
     router
         .fallback(grpc::unimplemented)
         .method_not_allowed_fallback(|| async { Refusal::WrongMethod })
-        .layer(middleware::from_fn_with_state(Arc::clone(&service), observe::observe))
-        .with_state(service)
+        .layer(middleware::from_fn_with_state(Arc::clone(&fleet), observe::observe))
+        .with_state(fleet)
 }
 
 /// JSON that is already written. The content type is exactly this: KServe's client compares the whole header.
@@ -124,17 +132,17 @@ fn traced(result: Result<Response, Refusal>, trace: Trace) -> Response {
 }
 
 /// What the service must know of a request besides its questions.
-fn call(service: &Service, request: &Request) -> Call {
+fn call(fleet: &Fleet, request: &Request) -> Call {
     let ids = request.extensions().get::<Ids>().expect("the observer runs before every handler");
-    Call::of(service, request.headers(), ids)
+    Call::of(fleet, request.headers(), ids)
 }
 
 impl Call {
     /// As the head of a request says, whichever the door.
-    pub(crate) fn of(service: &Service, headers: &HeaderMap, ids: &Ids) -> Self {
+    pub(crate) fn of(fleet: &Fleet, headers: &HeaderMap, ids: &Ids) -> Self {
         let text = |name: HeaderName| header_text(headers, &name);
         let patience = text(EXPECTED_TIMEOUT).and_then(|value| value.parse().ok()).map(Duration::from_millis);
-        let limit = service.options.limits.deadline;
+        let limit = fleet.process.options.limits.deadline;
         Self {
             request_id: ids.request.clone(),
             traceparent: ids.traceparent.clone(),

@@ -16,10 +16,10 @@ use futures::FutureExt;
 
 use super::{arms_text, header_text};
 use crate::{
+    call::Trace,
     error::{Kind, Refusal},
-    health,
+    fleet::Fleet,
     metrics::Protocol,
-    service::{Service, Trace},
     spans::trace_id,
 };
 
@@ -61,22 +61,25 @@ fn is_id(text: &str) -> bool {
 }
 
 /// Wraps every handler.
-pub(super) async fn observe(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(fleet): State<Arc<Fleet>>, mut request: Request, next: Next) -> Response {
     let ids = Ids::of(request.headers());
     request.extensions_mut().insert(ids.clone());
-    let in_flight = service.metrics.enter();
+    let in_flight = fleet.process.metrics.enter();
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let mut response = handled.unwrap_or_else(|_| Refusal::Bug.into_response());
     drop(in_flight);
-    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+    let status = response.status();
     let headers = response.headers_mut();
-    if is_unavailable {
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         // Spread by the request, so that those who were refused together do not come back together.
         let seconds = ids.request.bytes().fold(0_u16, |sum, byte| sum + u16::from(byte)) % 3 + 1;
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     echo(&ids, headers);
-    if service.state() == health::State::Draining {
+    if fleet.process.life.is_leaving() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let finished = Finished {
@@ -84,7 +87,7 @@ pub(super) async fn observe(State(service): State<Arc<Service>>, mut request: Re
         kind: response.extensions().get::<Kind>().map_or("", |kind| kind.0),
         trace: response.extensions_mut().remove::<Trace>(),
     };
-    account(&service, &ids, finished);
+    account(&fleet, &ids, finished);
     response
 }
 
@@ -106,18 +109,20 @@ pub(crate) struct Finished {
 }
 
 /// Counts and logs a finished request. Reader ids and features never reach the log.
-pub(crate) fn account(service: &Service, ids: &Ids, Finished { code, kind, trace }: Finished) {
+pub(crate) fn account(fleet: &Fleet, ids: &Ids, Finished { code, kind, trace }: Finished) {
     let total = ids.arrived.elapsed();
     let is_inference = trace.is_some();
     let trace = trace.unwrap_or_else(|| Trace::new(Protocol::Other));
-    service.finished(&trace, code, kind, trace.received.elapsed());
-    if let Some(spans) = service.options.spans.as_ref().filter(|_| is_inference) {
-        let ended = (Instant::now(), SystemTime::now());
-        spans.finished((ids, &trace), (code, kind), service.options.model.as_str(), ended);
+    match &trace.service {
+        Some(service) => service.finished(&trace, code, kind, trace.received.elapsed()),
+        None if code >= 400 => fleet.process.metrics.refused(trace.protocol, code, kind),
+        None => {}
     }
-
-    let sampled =
-        code < 400 && is_inference && service.answered.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOG_ONE_IN);
+    if let Some(spans) = fleet.process.options.spans.as_ref().filter(|_| is_inference) {
+        spans.finished((ids, &trace), (code, kind), (Instant::now(), SystemTime::now()));
+    }
+    let answered = &fleet.process.answered;
+    let sampled = code < 400 && is_inference && answered.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOG_ONE_IN);
     // A probe that is told "not yet" is the probe's business, several times a second.
     let is_probe_refusal = !is_inference && code == 503;
     if !sampled && (code < 400 || is_probe_refusal) {
@@ -127,13 +132,14 @@ pub(crate) fn account(service: &Service, ids: &Ids, Finished { code, kind, trace
     let version = version.map(|((arm, _), snapshot)| snapshot.resident(arm).version.get());
     let t_score_us = trace.arms().map(|(_, used)| used.score.as_micros() as u64).sum::<u64>();
     let t_total_us = total.as_micros() as u64;
-    let (model, arm, protocol) = (service.options.model.as_str(), arms_text(&trace), trace.protocol.as_str());
+    let (tenant, model) = trace.service.as_ref().map(|it| (it.tenant.as_str(), it.model.as_str())).unzip();
+    let (arm, protocol) = (arms_text(&trace), trace.protocol.as_str());
     let request_id = ids.correlation.as_str();
     let trace_id = trace_id(ids.traceparent.as_deref());
     macro_rules! line {
         ($level:ident, $words:literal) => {
             tracing::$level!(
-                request_id, trace_id, model, version, arm, protocol, code, kind, t_score_us, t_total_us, $words
+                request_id, trace_id, tenant, model, version, arm, protocol, code, kind, t_score_us, t_total_us, $words
             )
         };
     }

@@ -12,10 +12,11 @@ use serde_json::json;
 
 use super::{answer, body, call, traced, value};
 use crate::{
+    call::Trace,
     engine::Ask,
     error::{Refusal, cut},
+    fleet::Fleet,
     metrics::Protocol,
-    service::{Service, Trace},
     wire,
 };
 
@@ -30,8 +31,8 @@ pub(super) async fn alive() -> Response {
 }
 
 /// Whether traffic should come here.
-pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let state = service.state();
+pub(super) async fn ready(State(fleet): State<Arc<Fleet>>) -> Response {
+    let state = fleet.state();
     if state.is_ready() {
         return value(&json!({ "ready": true, "state": state.as_str() }));
     }
@@ -40,40 +41,40 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
 }
 
 /// All metrics.
-pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+pub(super) async fn metrics(State(fleet): State<Arc<Fleet>>) -> Response {
     let open_metrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-    ([(header::CONTENT_TYPE, open_metrics)], service.metrics_text()).into_response()
+    ([(header::CONTENT_TYPE, open_metrics)], fleet.metrics_text()).into_response()
 }
 
-/// The running canary, or an empty list; and how the next version compares where requests are scored by it too.
-pub(super) async fn experiments(State(service): State<Arc<Service>>) -> Response {
-    let running: Vec<_> = service.experiment().into_iter().collect();
-    Json(json!({ "model": service.options.model, "experiments": running, "shadow": service.comparison() }))
-        .into_response()
+/// The running trials, and how the next versions compare that score requests for nobody.
+pub(super) async fn experiments(State(fleet): State<Arc<Fleet>>) -> Response {
+    Json(json!({ "experiments": fleet.trials(), "shadow": fleet.comparisons() })).into_response()
 }
 
 /// How the kill switch stands.
-pub(super) async fn kill_switch(State(service): State<Arc<Service>>) -> Response {
-    value(&json!({ "popular_only": service.current.popular_only() }))
+pub(super) async fn kill_switch(State(fleet): State<Arc<Fleet>>) -> Response {
+    value(&json!({ "popular_only": fleet.process.popular_only() }))
 }
 
 /// Turns the kill switch.
-pub(super) async fn turn_kill_switch(State(service): State<Arc<Service>>, request: Request) -> Response {
+pub(super) async fn turn_kill_switch(State(fleet): State<Arc<Fleet>>, request: Request) -> Response {
     let result = async {
-        let bytes = body::read(request, &service.options.limits).await?;
-        service.turn_popular_only(wire::decode_kill_switch(&bytes)?);
-        Ok::<_, Refusal>(value(&json!({ "popular_only": service.current.popular_only() })))
+        let bytes = body::read(request, &fleet.process.options.limits).await?;
+        fleet.turn_popular_only(wire::decode_kill_switch(&bytes)?);
+        Ok::<_, Refusal>(value(&json!({ "popular_only": fleet.process.popular_only() })))
     };
     result.await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// `GET /recommend?user_id=&book_id=&k=`, and rules: `available_only=`, `languages=en,de`, `max_per_author=`,
 /// `max_per_series=`, `diversity=`.
-pub(super) async fn recommend(State(service): State<Arc<Service>>, request: Request) -> Response {
+pub(super) async fn recommend(State(fleet): State<Arc<Fleet>>, request: Request) -> Response {
     let mut trace = Trace::new(Protocol::Plain);
-    let (call, asked) = (call(&service, &request), question(request.uri()));
+    let (call, asked, headers) = (call(&fleet, &request), question(request.uri()), request.headers());
     let result = async {
-        service.ready_snapshot()?;
+        let desk = fleet.desk(headers, None)?;
+        let service = trace.asks(&desk.service);
+        trace.snapshot = Some(desk.live(call.deadline).await?);
         let asks = vec![asked?];
         let _permit = service.admission.admit().await?;
         let answered = service.recommend(&call, asks, None, &mut trace).await?;
@@ -104,25 +105,29 @@ fn question(uri: &axum::http::Uri) -> Result<Ask, Refusal> {
     Ok(Ask { reader, book, k, rules, ..Ask::default() })
 }
 
-/// Clicks and purchases: joined to the answers that are still remembered, and sent on.
-pub(super) async fn outcomes(State(service): State<Arc<Service>>, request: Request) -> Response {
+/// Clicks and purchases: joined to the answers that the tenant's models still remember, and sent on.
+pub(super) async fn outcomes(State(fleet): State<Arc<Fleet>>, request: Request) -> Response {
     let result = async {
-        let bytes = body::read(request, &service.options.limits).await?;
-        let _permit = service.admission.admit().await?;
-        let now = service.options.clock.now();
-        let mut outcomes = wire::outcome::decode(&bytes, &service.options.tenant, now)?;
+        let tenant = fleet.tenant(request.headers())?;
+        let options = &fleet.process.options;
+        let bytes = body::read(request, &options.limits).await?;
+        let _permit = tenant.admission.admit().await?;
+        let now = options.clock.now();
+        let mut outcomes = wire::outcome::decode(&bytes, &tenant.name, now)?;
         let mut joined = 0;
         for outcome in &mut outcomes {
-            let found = service.answers.join(outcome, now);
-            service.metrics.outcome(found);
-            joined += usize::from(found);
-            if found {
-                service.acted(outcome);
+            match tenant.desks().find(|desk| desk.service.answers.join(outcome, now)) {
+                Some(desk) => {
+                    desk.service.metrics.outcome();
+                    desk.service.acted(outcome);
+                    joined += 1;
+                }
+                None => fleet.process.metrics.outcome_of_nobody(),
             }
         }
         let accepted = outcomes.len();
         for outcome in outcomes {
-            service.events.outcome(outcome);
+            fleet.process.events.outcome(outcome);
         }
         Ok::<_, Refusal>(value(&json!({ "accepted": accepted, "joined": joined })))
     };

@@ -11,9 +11,11 @@ use serde_json::json;
 
 use super::{answer, body, call, traced, value};
 use crate::{
+    call::Trace,
     error::Refusal,
+    fleet::Fleet,
     metrics::Protocol,
-    service::{Service, Trace},
+    service::Service,
     wire::{
         self,
         cloudevent::{self, Event, Mode},
@@ -25,21 +27,23 @@ const EVENT_TYPE: &str = "application/cloudevents+json";
 
 type Segment = Result<Path<String>, PathRejection>;
 
-pub(super) async fn models(State(service): State<Arc<Service>>) -> Response {
-    value(&json!({ "models": [service.options.model] }))
+/// The caller's models.
+pub(super) async fn models(State(fleet): State<Arc<Fleet>>, headers: HeaderMap) -> Response {
+    let named = fleet.tenant(&headers).map(|tenant| {
+        let names: Vec<_> = tenant.names().collect();
+        value(&json!({ "models": names }))
+    });
+    named.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Whether the model is ready: 503 while it is not, as KServe's client expects.
-pub(super) async fn model(State(service): State<Arc<Service>>, segment: Segment) -> Response {
+pub(super) async fn model(State(fleet): State<Arc<Fleet>>, segment: Segment, headers: HeaderMap) -> Response {
     if has_verb(&segment) {
         return wrong_method(segment).await;
     }
     let result = segment.map_err(|_| Refusal::NoSuchPath).and_then(|Path(name)| {
-        service.check_model(&name)?;
-        if service.state().is_ready() {
-            return Ok(value(&json!({ "name": name, "ready": true })));
-        }
-        Err(Refusal::NotReady(service.options.model.clone()))
+        fleet.desk(&headers, Some(&name))?.service.check_ready(None)?;
+        Ok(value(&json!({ "name": name, "ready": true })))
     });
     result.unwrap_or_else(IntoResponse::into_response)
 }
@@ -55,35 +59,31 @@ pub(super) async fn wrong_method(segment: Segment) -> Response {
 }
 
 /// `POST /v1/models/{name}:predict`.
-pub(super) async fn verb(State(service): State<Arc<Service>>, segment: Segment, request: Request) -> Response {
+pub(super) async fn verb(State(fleet): State<Arc<Fleet>>, segment: Segment, request: Request) -> Response {
     if segment.is_ok() && !has_verb(&segment) {
         return wrong_method(segment).await;
     }
     let mut trace = Trace::new(Protocol::V1);
-    let result = predict(&service, segment, request, &mut trace).await;
+    let result = predict(&fleet, segment, request, &mut trace).await;
     traced(result, trace)
 }
 
-async fn predict(
-    service: &Service,
-    segment: Segment,
-    request: Request,
-    trace: &mut Trace,
-) -> Result<Response, Refusal> {
+async fn predict(fleet: &Fleet, segment: Segment, request: Request, trace: &mut Trace) -> Result<Response, Refusal> {
     let Path(segment) = segment.map_err(|_| Refusal::NoSuchPath)?;
     let (name, verb) = segment.rsplit_once(':').ok_or(Refusal::NoSuchPath)?;
-    service.check_model(name)?;
+    let desk = fleet.desk(request.headers(), Some(name))?;
+    let service = trace.asks(&desk.service);
     match verb {
         "predict" => {}
         "explain" => return Err(Refusal::NotOffered("explain")),
         _ => return Err(Refusal::NoSuchPath),
     }
-    service.ready_snapshot()?;
-    let call = call(service, &request);
+    let call = call(fleet, &request);
+    trace.snapshot = Some(desk.live(call.deadline).await?);
     let is_structured = is_structured(request.headers());
     let texts = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
     let mut event = cloudevent::from_headers(texts)?;
-    let mut bytes = body::read(request, &service.options.limits).await?;
+    let mut bytes = body::read(request, &fleet.process.options.limits).await?;
     trace.received = Instant::now();
     let mut permit = service.admission.admit().await?;
     if is_structured
@@ -98,7 +98,7 @@ async fn predict(
     let body = wire::v1::encode(&answered);
     Ok(match event {
         None => answer(&answered, body),
-        Some(event) => as_event(service, &event, |body| answer(&answered, body), body),
+        Some(event) => as_event(&service, &event, |body| answer(&answered, body), body),
     })
 }
 
@@ -111,9 +111,9 @@ fn is_structured(headers: &HeaderMap) -> bool {
 
 /// An answer in the mode in which its event came.
 fn as_event(service: &Service, event: &Event, answer: impl FnOnce(Vec<u8>) -> Response, body: Vec<u8>) -> Response {
-    let options = &service.options;
+    let options = service.options();
     let id = uuid::Uuid::new_v4().to_string();
-    let attributes = event.answer(&options.cloud_events, options.model.as_str(), &id, options.clock.now());
+    let attributes = event.answer(&options.cloud_events, service.model.as_str(), &id, options.clock.now());
     if event.mode == Mode::Structured {
         let mut response = answer(cloudevent::structured(attributes, &body));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_TYPE));

@@ -1,11 +1,11 @@
-//! V2 paths: health, metadata, inference, repository index.
+//! V2 paths: health, metadata, inference, statistics.
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
     extract::{Path, Request, State, rejection::PathRejection},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -16,9 +16,10 @@ use super::{
     traced, value, versions,
 };
 use crate::{
+    call::Trace,
     error::Refusal,
+    fleet::Fleet,
     metrics::Protocol,
-    service::{Service, Trace},
     shown::{EXTENSIONS, NAME, VERSION},
     statistics::Timed,
     wire::{binary::Parts, v2},
@@ -27,7 +28,7 @@ use crate::{
 /// Length of the JSON part of a body that has bytes of tensors behind it.
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-type Name = Result<Path<String>, PathRejection>;
+pub(super) type Name = Result<Path<String>, PathRejection>;
 type NameAndVersion = Result<Path<(String, String)>, PathRejection>;
 
 pub(super) async fn server() -> Response {
@@ -39,8 +40,8 @@ pub(super) async fn live() -> Response {
 }
 
 /// Both members: clients read one or the other.
-pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let state = service.state();
+pub(super) async fn ready(State(fleet): State<Arc<Fleet>>) -> Response {
+    let state = fleet.state();
     if state.is_ready() {
         return value(&json!({ "ready": true, "live": true }));
     }
@@ -48,23 +49,35 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "ready": false, "live": true, "error": error }))).into_response()
 }
 
-pub(super) async fn models(State(service): State<Arc<Service>>) -> Response {
-    value(&json!({ "models": [service.options.model] }))
+pub(super) async fn model(State(fleet): State<Arc<Fleet>>, name: Name, request: Request) -> Response {
+    let (headers, deadline) = (request.headers(), call(&fleet, &request).deadline);
+    let result = async {
+        let Path(name) = name.map_err(|_| Refusal::NoSuchPath)?;
+        metadata(&fleet, &name, None, headers, deadline).await
+    };
+    result.await.unwrap_or_else(IntoResponse::into_response)
 }
 
-pub(super) async fn model(State(service): State<Arc<Service>>, name: Name) -> Response {
-    let name = name.map(|Path(name)| name).map_err(|_| Refusal::NoSuchPath);
-    name.and_then(|name| metadata(&service, &name, None)).unwrap_or_else(IntoResponse::into_response)
+pub(super) async fn version(State(fleet): State<Arc<Fleet>>, path: NameAndVersion, request: Request) -> Response {
+    let (headers, deadline) = (request.headers(), call(&fleet, &request).deadline);
+    let result = async {
+        let Path((name, version)) = path.map_err(|_| Refusal::NoSuchPath)?;
+        metadata(&fleet, &name, Some(&version), headers, deadline).await
+    };
+    result.await.unwrap_or_else(IntoResponse::into_response)
 }
 
-pub(super) async fn version(State(service): State<Arc<Service>>, path: NameAndVersion) -> Response {
-    let path = path.map(|Path(path)| path).map_err(|_| Refusal::NoSuchPath);
-    path.and_then(|(name, version)| metadata(&service, &name, Some(&version)))
-        .unwrap_or_else(IntoResponse::into_response)
-}
-
-fn metadata(service: &Service, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
-    let shown = service.shown(name, version)?;
+/// What a model is. One that is not in memory is loaded: whoever asks is about to use it.
+async fn metadata(
+    fleet: &Fleet,
+    name: &str,
+    version: Option<&str>,
+    headers: &HeaderMap,
+    deadline: Instant,
+) -> Result<Response, Refusal> {
+    let desk = fleet.desk(headers, Some(name))?;
+    let snapshot = desk.live(deadline).await?;
+    let shown = desk.service.shown(&snapshot, version)?;
     Ok(Json(json!({
         "name": name,
         "versions": shown.versions,
@@ -76,59 +89,64 @@ fn metadata(service: &Service, name: &str, version: Option<&str>) -> Result<Resp
     .into_response())
 }
 
-pub(super) async fn model_ready(State(service): State<Arc<Service>>, name: Name) -> Response {
+pub(super) async fn model_ready(State(fleet): State<Arc<Fleet>>, name: Name, headers: HeaderMap) -> Response {
     let name = name.map(|Path(name)| name).map_err(|_| Refusal::NoSuchPath);
-    name.and_then(|name| readiness(&service, &name, None)).unwrap_or_else(IntoResponse::into_response)
+    name.and_then(|name| readiness(&fleet, &headers, &name, None)).unwrap_or_else(IntoResponse::into_response)
 }
 
-pub(super) async fn version_ready(State(service): State<Arc<Service>>, path: NameAndVersion) -> Response {
+pub(super) async fn version_ready(
+    State(fleet): State<Arc<Fleet>>,
+    path: NameAndVersion,
+    headers: HeaderMap,
+) -> Response {
     let path = path.map(|Path(path)| path).map_err(|_| Refusal::NoSuchPath);
-    path.and_then(|(name, version)| readiness(&service, &name, Some(&version)))
+    path.and_then(|(name, version)| readiness(&fleet, &headers, &name, Some(&version)))
         .unwrap_or_else(IntoResponse::into_response)
 }
 
-fn readiness(service: &Service, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
-    service.check_ready(name, version)?;
+/// Whether a model is in memory and answers. Asking loads nothing.
+fn readiness(fleet: &Fleet, headers: &HeaderMap, name: &str, version: Option<&str>) -> Result<Response, Refusal> {
+    fleet.desk(headers, Some(name))?.service.check_ready(version)?;
     Ok(value(&json!({ "name": name, "ready": true })))
 }
 
 /// `POST /v2/models/{name}/infer`: each reader on their own arm.
-pub(super) async fn infer(State(service): State<Arc<Service>>, name: Name, request: Request) -> Response {
+pub(super) async fn infer(State(fleet): State<Arc<Fleet>>, name: Name, request: Request) -> Response {
     let mut trace = Trace::new(Protocol::V2);
     let result = match name {
-        Ok(Path(name)) => run(&service, &name, None, request, &mut trace).await,
+        Ok(Path(name)) => run(&fleet, &name, None, request, &mut trace).await,
         Err(_) => Err(Refusal::NoSuchPath),
     };
     traced(result, trace)
 }
 
 /// `POST /v2/models/{name}/versions/{version}/infer`: everyone on that version, counted in no experiment.
-pub(super) async fn infer_version(
-    State(service): State<Arc<Service>>,
-    path: NameAndVersion,
-    request: Request,
-) -> Response {
+pub(super) async fn infer_version(State(fleet): State<Arc<Fleet>>, path: NameAndVersion, request: Request) -> Response {
     let mut trace = Trace::new(Protocol::V2);
     let result = match path {
-        Ok(Path((name, version))) => run(&service, &name, Some(&version), request, &mut trace).await,
+        Ok(Path((name, version))) => run(&fleet, &name, Some(&version), request, &mut trace).await,
         Err(_) => Err(Refusal::NoSuchPath),
     };
     traced(result, trace)
 }
 
 async fn run(
-    service: &Service,
+    fleet: &Fleet,
     name: &str,
     version: Option<&str>,
     request: Request,
     trace: &mut Trace,
 ) -> Result<Response, Refusal> {
-    service.check_resident(name, version)?;
-    let mut call = call(service, &request);
+    let desk = fleet.desk(request.headers(), Some(name))?;
+    let service = trace.asks(&desk.service);
+    let mut call = call(fleet, &request);
+    let snapshot = desk.live(call.deadline).await?;
+    version.map_or(Ok(()), |text| service.resident_version(&snapshot, text).map(drop))?;
+    trace.snapshot = Some(snapshot);
     let arrived = request.extensions().get::<Ids>().expect("the observer runs before every handler").arrived;
     let json_length = request.headers().get(JSON_LENGTH).cloned();
     let accepted = Coding::accepted(request.headers());
-    let bytes = body::read(request, &service.options.limits).await?;
+    let bytes = body::read(request, &fleet.process.options.limits).await?;
     trace.received = Instant::now();
     let mut permit = service.admission.admit().await?;
     let parts = Parts::cut(&bytes, json_length.as_ref().map(HeaderValue::as_bytes))?;
@@ -148,49 +166,38 @@ async fn run(
     Ok(compress::respond(head, body, accepted))
 }
 
-/// Resident versions and their state.
-pub(super) async fn index(State(service): State<Arc<Service>>, request: Request) -> Response {
-    let result = async {
-        let bytes = body::read(request, &service.options.limits).await?;
-        let ready_only = v2::decode_index(&bytes)?;
-        let (state, reason) = service.index_state();
-        let model = &service.options.model;
-        let row = |version: String| json!({ "name": model, "version": version, "state": state, "reason": reason });
-        let listed: Vec<_> = service.index(ready_only).into_iter().map(row).collect();
-        Ok::<_, Refusal>(Json(listed).into_response())
-    };
-    result.await.unwrap_or_else(IntoResponse::into_response)
+/// Counts of every resident version of the caller's models.
+pub(super) async fn all_stats(State(fleet): State<Arc<Fleet>>, headers: HeaderMap) -> Response {
+    statistics(&fleet, &headers, None, None).unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Loading and unloading by hand: the registry decides instead.
-pub(super) async fn decided(State(service): State<Arc<Service>>, name: Name) -> Response {
-    let refusal = name.map_or(Refusal::NoSuchPath, |Path(name)| service.refuse_repository(&name));
-    refusal.into_response()
-}
-
-/// Counts of every resident version.
-pub(super) async fn all_stats(State(service): State<Arc<Service>>) -> Response {
-    statistics(&service, None, None).unwrap_or_else(IntoResponse::into_response)
-}
-
-pub(super) async fn stats(State(service): State<Arc<Service>>, name: Name) -> Response {
+pub(super) async fn stats(State(fleet): State<Arc<Fleet>>, name: Name, headers: HeaderMap) -> Response {
     let name = name.map(|Path(name)| name).map_err(|_| Refusal::NoSuchPath);
-    name.and_then(|name| statistics(&service, Some(&name), None)).unwrap_or_else(IntoResponse::into_response)
+    name.and_then(|name| statistics(&fleet, &headers, Some(&name), None)).unwrap_or_else(IntoResponse::into_response)
 }
 
-pub(super) async fn version_stats(State(service): State<Arc<Service>>, path: NameAndVersion) -> Response {
+pub(super) async fn version_stats(
+    State(fleet): State<Arc<Fleet>>,
+    path: NameAndVersion,
+    headers: HeaderMap,
+) -> Response {
     let path = path.map(|Path(path)| path).map_err(|_| Refusal::NoSuchPath);
-    path.and_then(|(name, version)| statistics(&service, Some(&name), Some(&version)))
+    path.and_then(|(name, version)| statistics(&fleet, &headers, Some(&name), Some(&version)))
         .unwrap_or_else(IntoResponse::into_response)
 }
 
 /// As Triton tells them. What is not measured here happened no time: there is no queue and no batch.
-fn statistics(service: &Service, name: Option<&str>, version: Option<&str>) -> Result<Response, Refusal> {
+fn statistics(
+    fleet: &Fleet,
+    headers: &HeaderMap,
+    name: Option<&str>,
+    version: Option<&str>,
+) -> Result<Response, Refusal> {
     let timed = |timed: Timed| json!({ "count": timed.count, "ns": timed.ns });
-    let counted = service.counted(name, version)?.into_iter().map(|(version, counts)| {
+    let counted = fleet.tenant(headers)?.counted(name, version)?.into_iter().map(|(name, version, counts)| {
         let none = timed(Timed::default());
         json!({
-            "name": service.options.model,
+            "name": name,
             "version": version,
             "last_inference": counts.last_inference_ms,
             "inference_count": counts.readers,

@@ -4,6 +4,7 @@
 //! attributes of CloudEvents, which may be any, become a tree of values.
 
 pub(crate) mod binary;
+pub(crate) mod claims;
 pub mod cloudevent;
 mod json;
 pub(crate) mod outcome;

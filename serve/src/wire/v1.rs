@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 
 use super::{Count, DEFAULT_K, Id, check_books, check_features, check_k, json, rules::Sent};
 use crate::{
+    call::Answered,
     config::MAX_INSTANCES,
     engine::{Answer, Ask, Fallback},
     error::Refusal,
-    service::Answered,
 };
 
 #[derive(Deserialize)]

@@ -99,10 +99,12 @@ async fn without_a_model_the_server_is_live_and_calls_are_told_to_come_back() {
     assert!(!client.model_ready(ready).await.unwrap().get_ref().ready);
     assert_eq!(
         refused(&shop, request(vec![readers(&["ann"])])).await,
-        (Code::Unavailable, "model recommender is not ready".into())
+        (Code::Unavailable, "model recommender is not ready: starting".into())
     );
-    let index = client.repository_index(RepositoryIndexRequest::default()).await.unwrap();
-    assert_eq!(index.get_ref().models.len(), 0);
+    let index = client.repository_index(RepositoryIndexRequest::default()).await.unwrap().into_inner().models;
+    assert_eq!((index.len(), index[0].state.as_str(), index[0].reason.as_str()), (1, "UNAVAILABLE", "starting"));
+    let ready = RepositoryIndexRequest { ready: true, ..RepositoryIndexRequest::default() };
+    assert!(client.repository_index(ready).await.unwrap().into_inner().models.is_empty());
 }
 
 #[tokio::test]
@@ -256,7 +258,7 @@ async fn patience_limits_and_the_room_hold_here_too() {
     let packed = client(&shop).send_compressed(CompressionEncoding::Gzip).model_infer(many).await.unwrap_err();
     assert_eq!(packed.code(), Code::ResourceExhausted, "unpacked it is as long: {packed}");
     let metrics = shop.get("/metrics").await.text;
-    let line = |rest: &str| format!("bookloop_requests_total{{model=\"recommender\",{rest}");
+    let line = |rest: &str| format!("bookloop_requests_total{{tenant=\"acme-books\",model=\"recommender\",{rest}");
     assert!(metrics.contains(&line(r#"version="7",arm="stable",protocol="grpc",code="200"} 1"#)), "{metrics}");
     assert!(metrics.contains(&line(r#"version="none",arm="none",protocol="grpc",code="503"} 1"#)), "{metrics}");
 }

@@ -5,6 +5,7 @@
 mod binary;
 mod cloudevents;
 mod events;
+mod fleet;
 mod fuzz;
 mod grpc;
 mod judge;

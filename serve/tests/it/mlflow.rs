@@ -356,7 +356,7 @@ async fn every_write_is_refused_with_the_command_to_use_instead() {
 #[tokio::test]
 async fn it_can_be_mounted_beside_the_predictors_own_paths() {
     let library = Library::usual("memory://mlflow-mounted/root").await;
-    let admin = serve::admin(Arc::clone(&Shop::open().service)).merge(library.router);
+    let admin = serve::admin(Arc::clone(&Shop::open().fleet)).merge(library.router);
     assert_eq!(get(&admin, &format!("/registered-models/get?name={MODEL}")).await.status, 200);
     assert_eq!(get(&admin, "/nothing").await.json()["error_code"], "ENDPOINT_NOT_FOUND");
     let metrics = send(&admin, Request::get("/metrics").body(Body::empty()).unwrap()).await;

@@ -128,7 +128,9 @@ async fn without_a_model_the_process_is_live_and_not_ready() {
     let asked = shop.post("/v1/models/recommender:predict", r#"{"instances":[]}"#).await;
     assert_eq!(asked.status, 503);
     assert!(["1", "2", "3"].contains(&asked.header("retry-after")), "{:?}", asked.headers);
-    assert_eq!(shop.post("/v2/repository/index", "").await.text, "[]");
+    let index = r#"[{"name":"recommender","reason":"starting","state":"UNAVAILABLE","version":""}]"#;
+    assert_eq!(shop.post("/v2/repository/index", "").await.text, index);
+    assert_eq!(shop.post("/v2/repository/index", r#"{"ready":true}"#).await.text, "[]");
 }
 
 const TWO_READERS: &str = r#"{"id":"7f3","inputs":[
@@ -208,15 +210,15 @@ async fn metrics_live_on_the_main_port_only_without_an_admin_port() {
     shop.predict("ann", "").await;
     let metrics = shop.get("/metrics").await;
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
-    let line = r#"bookloop_requests_total{model="recommender",version="7",arm="stable",protocol="v1",code="200"} 1"#;
+    let line = r#"bookloop_requests_total{tenant="acme-books",model="recommender",version="7",arm="stable",protocol="v1",code="200"} 1"#;
     assert!(metrics.text.contains(line), "{}", metrics.text);
-    assert_eq!(shop.get("/experiments").await.text, r#"{"experiments":[],"model":"recommender","shadow":null}"#);
+    assert_eq!(shop.get("/experiments").await.text, r#"{"experiments":[],"shadow":[]}"#);
 
     let mut apart = options();
     apart.admin = Some("127.0.0.1:0".parse().unwrap());
     let shop = Shop::new(apart);
     assert_eq!(shop.get("/metrics").await.status, 404);
-    let admin = serve::admin(std::sync::Arc::clone(&shop.service));
+    let admin = serve::admin(std::sync::Arc::clone(&shop.fleet));
     let reply = send(&admin, Request::get("/metrics").body(Body::empty()).unwrap()).await;
     assert!(reply.text.ends_with("# EOF\n"));
 }

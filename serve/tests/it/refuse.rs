@@ -155,7 +155,12 @@ async fn the_second_request_into_a_full_room_is_shed_at_once() {
     assert_eq!((first.status, second.status), (200, 503));
     assert!(["1", "2", "3"].contains(&second.header("retry-after")), "{:?}", second.headers);
     assert_eq!(shop.post(PREDICT, body).await.status, 200, "the place was given back");
-    assert!(shop.get("/metrics").await.text.contains(r#"bookloop_shed_total{model="recommender",reason="room"} 1"#));
+    assert!(
+        shop.get("/metrics")
+            .await
+            .text
+            .contains(r#"bookloop_shed_total{tenant="acme-books",model="recommender",reason="room"} 1"#)
+    );
 }
 
 #[tokio::test]

@@ -94,7 +94,7 @@ async fn the_server_follows_its_registry_by_itself_and_when_asked() {
     apart.admin = Some("127.0.0.1:0".parse().unwrap());
     let source = ModelSource::Registry(Arc::clone(&world.registry));
     let running = Server::start(apart, source, Arc::new(Recorder::default())).await.unwrap();
-    assert!(!running.service().state().is_ready(), "bound at once, ready later");
+    assert!(!running.fleet().state().is_ready(), "bound at once, ready later");
     let one = world.stage(&artifact(" v1")).await;
     world.promote(one).await;
     assert!(running.ready(Duration::from_secs(10)).await);
@@ -136,9 +136,9 @@ async fn a_drain_under_load_loses_no_request_and_no_record() {
         }));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let service = Arc::clone(running.service());
+    let fleet = Arc::clone(running.fleet());
     let totals = running.shutdown().await;
-    assert_eq!(service.state(), State::Draining);
+    assert_eq!(fleet.state(), State::Draining);
     let mut answered = 0;
     for reader in readers {
         answered += reader.await.unwrap();
@@ -157,7 +157,7 @@ async fn a_request_in_flight_is_answered_after_the_door_has_closed() {
     let mut client = TcpStream::connect(address).await.unwrap();
     let head = "POST /v1/models/recommender:predict HTTP/1.1\r\nhost: x\r\ncontent-length: ";
     client.write_all(format!("{head}{}\r\n\r\n{first}", body.len()).as_bytes()).await.unwrap();
-    while !running.service().metrics_text().contains("bookloop_inflight{model=\"recommender\"} 1") {
+    while !running.fleet().metrics_text().contains("bookloop_inflight 1") {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let leaving = tokio::spawn(running.shutdown());

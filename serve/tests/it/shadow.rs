@@ -25,7 +25,7 @@ async fn shadowing(staged: &models::Artifact) -> (World, Shop, serve::Watcher, m
 /// The comparison once `pairs` requests are in it.
 async fn compared(shop: &Shop, pairs: u64) -> Value {
     for _ in 0..1_000 {
-        let shadow = shop.get("/experiments").await.json()["shadow"].take();
+        let shadow = shop.get("/experiments").await.json()["shadow"][0].take();
         if shadow["pairs"] == pairs {
             return shadow;
         }
@@ -37,7 +37,7 @@ async fn compared(shop: &Shop, pairs: u64) -> Value {
 #[tokio::test]
 async fn equal_models_are_found_to_agree_and_production_alone_answers() {
     let (_world, shop, _watcher, two) = shadowing(&artifact(" v2")).await;
-    assert_eq!(shop.get("/experiments").await.json()["shadow"], Value::Null, "nothing was asked yet");
+    assert_eq!(shop.get("/experiments").await.json()["shadow"], json!([]), "nothing was asked yet");
     for _ in 0..REQUESTS {
         assert_eq!(shop.predict("ann", "").await["model_version"], "1");
     }
@@ -49,8 +49,12 @@ async fn equal_models_are_found_to_agree_and_production_alone_answers() {
         (json!(0), json!(0), json!(1.0), json!(1.0))
     );
     let metrics = shop.get("/metrics").await.text;
-    assert!(metrics.contains(r#"bookloop_shadow_pairs_total{model="recommender",result="scored"} 5"#), "{metrics}");
-    assert!(metrics.contains("bookloop_shadow_overlap_ratio_count{model=\"recommender\"} 5"), "{metrics}");
+    assert!(
+        metrics.contains(r#"bookloop_shadow_pairs_total{tenant="acme-books",model="recommender",result="scored"} 5"#),
+        "{metrics}"
+    );
+    let count = r#"bookloop_shadow_overlap_ratio_count{tenant="acme-books",model="recommender"} 5"#;
+    assert!(metrics.contains(count), "{metrics}");
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn a_failing_canary_costs_no_reader_an_answer_and_is_rolled_back_by_the_ju
     assert!(matches!(decision, Decision::RollBack { .. }), "{decision:?}");
     let shown = shop.get("/experiments").await.json();
     assert_eq!(shown["experiments"][0]["verdict"], "rollback");
-    let reason = r#"fallback_total{model="recommender",version="2",arm="canary",reason="canary-not-finite"} 3"#;
+    let reason = r#"fallback_total{tenant="acme-books",model="recommender",version="2",arm="canary",reason="canary-not-finite"} 3"#;
     assert!(shop.get("/metrics").await.text.contains(reason));
 }
 

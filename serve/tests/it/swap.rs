@@ -63,7 +63,11 @@ async fn twenty_flips_under_load_lose_nothing_and_every_answer_is_from_a_live_ve
         }
     }
     assert!(n_answers > 100, "only {n_answers} answers under 20 flips");
-    assert!(shop.service.metrics_text().contains(r#"bookloop_swaps_total{model="recommender",result="ok"} 21"#));
+    assert!(
+        shop.fleet
+            .metrics_text()
+            .contains(r#"bookloop_swaps_total{tenant="acme-books",model="recommender",result="ok"} 21"#)
+    );
 }
 
 #[tokio::test]
@@ -102,12 +106,14 @@ async fn a_corrupt_staging_version_leaves_production_serving() {
     assert_eq!(shop.predict("ann", "").await["model_version"], "1");
     assert_eq!(shop.get("/v2/models/recommender/versions/2").await.status, 404);
     let failures = |text: &str| text.lines().find(|line| line.contains("result=\"failed\"")).map(str::to_owned);
-    let line = |n: u32| Some(format!("bookloop_swaps_total{{model=\"recommender\",result=\"failed\"}} {n}"));
-    assert_eq!(failures(&shop.service.metrics_text()), line(1));
+    let line = |n: u32| {
+        Some(format!("bookloop_swaps_total{{tenant=\"acme-books\",model=\"recommender\",result=\"failed\"}} {n}"))
+    };
+    assert_eq!(failures(&shop.fleet.metrics_text()), line(1));
     for _ in 0..3 {
         watcher.look().await;
     }
-    assert_eq!(failures(&shop.service.metrics_text()), line(2), "tried again, less and less often");
+    assert_eq!(failures(&shop.fleet.metrics_text()), line(2), "tried again, less and less often");
     let three = world.stage(&artifact(" v3")).await;
     world.promote(three).await;
     watcher.look().await;
@@ -143,7 +149,7 @@ async fn losing_the_registry_takes_nothing_away() {
     watcher.look().await;
     assert_eq!(shop.get("/ready").await.text, r#"{"ready":true,"state":"degraded"}"#);
     assert_eq!(shop.predict("ann", "").await["model_version"], "1");
-    let text = shop.service.metrics_text();
+    let text = shop.fleet.metrics_text();
     let staleness = text.lines().find(|line| line.starts_with("bookloop_registry_staleness_seconds")).unwrap();
     let seconds: f64 = staleness.rsplit(' ').next().unwrap().parse().unwrap();
     assert!(seconds > 0.0, "{staleness}");

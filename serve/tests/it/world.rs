@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,7 +27,7 @@ use models::{
     stream::{self, Message, Producer},
 };
 use serde_json::Value;
-use serve::{Clock, Options, Service, Watcher};
+use serve::{Clock, Fleet, Options, Service, Watcher};
 use tower::ServiceExt;
 
 pub(crate) fn name() -> ModelName {
@@ -83,6 +83,10 @@ fn shop(tag: &str, scorer: Scorer, readers: Readers) -> Artifact {
 pub(crate) struct Shelf {
     objects: Mutex<BTreeMap<String, Bytes>>,
     pub(crate) away: AtomicBool,
+    /// Whether whoever reads a model file waits.
+    pub(crate) holds_models: AtomicBool,
+    /// Model files read.
+    pub(crate) models_read: AtomicUsize,
 }
 
 impl Shelf {
@@ -119,6 +123,12 @@ fn listed((key, bytes): (&String, &Bytes)) -> Listed {
 impl Backend for Shelf {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, store::Error> {
         self.here("read", key)?;
+        if key.contains("blobs/") {
+            self.models_read.fetch_add(1, Ordering::SeqCst);
+            while self.holds_models.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
         Ok(self.objects.lock().unwrap().get(key).cloned())
     }
     async fn head(&self, key: &str) -> Result<Option<Listed>, store::Error> {
@@ -182,6 +192,11 @@ impl Producer for Recorder {
     }
 }
 
+/// A shelf as a store.
+pub(crate) fn store(shelf: &Arc<Shelf>) -> Store {
+    Store::over(Arc::clone(shelf) as Arc<dyn Backend>, "shelf://test")
+}
+
 /// A registry on a shelf.
 pub(crate) struct World {
     pub(crate) shelf: Arc<Shelf>,
@@ -195,12 +210,23 @@ pub(crate) fn intent(reason: &str) -> Intent {
 impl World {
     pub(crate) async fn new() -> Self {
         let shelf = Arc::new(Shelf::default());
-        let store = Store::over(Arc::clone(&shelf) as Arc<dyn Backend>, "shelf://test");
-        Self { shelf, registry: Arc::new(Registry::open(store).await.unwrap()) }
+        let registry = Arc::new(Registry::open(store(&shelf)).await.unwrap());
+        Self { shelf, registry }
+    }
+
+    /// One tenant's registry on a shelf of several.
+    pub(crate) async fn of(shelf: &Arc<Shelf>, tenant: &str) -> Self {
+        let place = store(shelf).tenant(&tenant.parse().unwrap());
+        Self { shelf: Arc::clone(shelf), registry: Arc::new(Registry::open(place).await.unwrap()) }
     }
 
     /// Registers a model, approves it and points `staging` at it.
     pub(crate) async fn stage(&self, artifact: &Artifact) -> Version {
+        self.stage_as(&name(), artifact).await
+    }
+
+    /// The same under any name.
+    pub(crate) async fn stage_as(&self, name: &ModelName, artifact: &Artifact) -> Version {
         let first_title = artifact.catalogue().book(BookRow(0)).title().unwrap().to_owned();
         let data = DataLineage {
             source: "memory".into(),
@@ -213,7 +239,7 @@ impl World {
         };
         let manifest = Manifest {
             format: 1,
-            name: name(),
+            name: name.clone(),
             created_at: Timestamp::UNIX_EPOCH,
             algorithm: "test".into(),
             params: serde_json::json!({}),
@@ -230,7 +256,15 @@ impl World {
         };
         let draft = Draft { manifest, files: vec![(MODEL_FILE.into(), models::format::encode(artifact))] };
         let version = self.registry.publish_staged(draft, &intent("nightly")).await.unwrap().version;
-        self.commit(vec![Op::Approve { name: name(), version }]).await;
+        self.commit(vec![Op::Approve { name: name.clone(), version }]).await;
+        version
+    }
+
+    /// Puts a model under any name into production.
+    pub(crate) async fn publish(&self, name: &str, artifact: &Artifact) -> Version {
+        let name = name.parse().unwrap();
+        let version = self.stage_as(&name, artifact).await;
+        self.registry.promote(&name, version, None, &intent("good")).await.unwrap();
         version
     }
 
@@ -255,6 +289,7 @@ impl World {
 
 /// A service with a recorder behind it, its router, and nothing live yet.
 pub(crate) struct Shop {
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) service: Arc<Service>,
     pub(crate) router: Router,
     pub(crate) stream: Arc<Recorder>,
@@ -263,8 +298,8 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn new(options: Options) -> Self {
         let stream = Arc::new(Recorder::default());
-        let service = Service::new(options, Arc::clone(&stream) as Arc<dyn Producer>);
-        Self { router: serve::rest(Arc::clone(&service)), service, stream }
+        let (fleet, service) = Fleet::of_one(options, Arc::clone(&stream) as Arc<dyn Producer>);
+        Self { router: serve::rest(Arc::clone(&fleet)), fleet, service, stream }
     }
 
     /// Serving [`artifact`] as version 7.

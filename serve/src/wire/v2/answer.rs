@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::Wanted;
 use crate::{
+    call::Answered,
     engine::{Answer, Fallback},
-    service::Answered,
     wire::binary,
 };
 

@@ -13,13 +13,13 @@ use super::{
     tensor::{self, Element},
 };
 use crate::{
+    call::Answered,
     error::{Refusal, cut},
     grpc::proto::{
         InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse, infer_parameter::ParameterChoice,
         model_infer_request::InferInputTensor, model_infer_response::InferOutputTensor,
         model_metadata_response::TensorMetadata,
     },
-    service::Answered,
 };
 
 /// Whether the answer's tensors go beside the message, as this request's did.

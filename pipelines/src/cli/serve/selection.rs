@@ -1,0 +1,167 @@
+//! Which models are served, to whom, and how many bytes of them at once: the flags, and what they mean together.
+
+use std::str::FromStr;
+
+use ::models::{ModelName, Store, TenantName};
+use ::serve::{Callers, Options, Selection, Served};
+use clap::Args;
+
+use super::keys;
+use crate::exit;
+
+/// Which models are served, and to whom.
+#[derive(Debug, Args)]
+pub(super) struct Models {
+    /// Root of the store: file:///folder, memory://name, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
+    ///
+    /// Clouds are reached with the settings of their own tools: AWS_*, GOOGLE_* and AZURE_* in the environment.
+    #[arg(long, env = "BOOKLOOP_STORE", value_name = "URL")]
+    store: String,
+    /// Tenants: several times or with commas, or * for every tenant that has a registry in the store.
+    ///
+    /// With one tenant whoever comes is taken for one of its readers. With several the mesh says whose a request is.
+    #[arg(long, env = "BOOKLOOP_TENANT", value_delimiter = ',', default_value = "shared", value_parser = named::<TenantName>)]
+    tenant: Vec<Named<TenantName>>,
+    /// The same as --tenant '*': also tenants that come later are served, without a restart.
+    #[arg(long, env = "BOOKLOOP_ALL_TENANTS")]
+    all_tenants: bool,
+    /// Models: several times or with commas, or * for every model of a tenant. Paths without a name ask for the first.
+    #[arg(
+        long, alias = "model_name", env = "BOOKLOOP_MODEL", value_delimiter = ',', default_value = "recommender",
+        value_parser = named::<ModelName>
+    )]
+    model: Vec<Named<ModelName>>,
+    /// Load every model at the start and be ready when they are; without it one model alone is loaded at the start, and
+    /// of several each when it is first asked for.
+    #[arg(long, env = "BOOKLOOP_EAGER")]
+    eager: bool,
+    /// Bytes of model files loaded at once, as in 4GiB; those not asked for longest are let go. 0 for no limit.
+    #[arg(long, env = "BOOKLOOP_MODEL_BYTES", default_value = "0", value_parser = bytes)]
+    model_bytes: u64,
+    /// Ask every request for the claim tenant in x-jwt-payload, as a mesh sets it, also with one tenant.
+    #[arg(long, env = "BOOKLOOP_REQUIRE_CLAIM", conflicts_with = "tenant_header")]
+    require_claim: bool,
+    /// Header in which callers name their tenant, where no mesh does: whoever can connect may then ask for any tenant.
+    #[arg(long, env = "BOOKLOOP_TENANT_HEADER", value_name = "NAME")]
+    tenant_header: Option<String>,
+    /// Requests of one tenant in flight at once, so that no tenant fills the room of all. [default: half of the room
+    /// with several tenants, else all of it]
+    #[arg(long, env = "BOOKLOOP_TENANT_IN_FLIGHT")]
+    tenant_in_flight: Option<usize>,
+    #[command(flatten)]
+    trusted: keys::Trusted,
+}
+
+/// A name, or the star that stands for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Named<N> {
+    One(N),
+    All,
+}
+
+fn named<N: FromStr>(text: &str) -> Result<Named<N>, N::Err> {
+    if text == "*" { Ok(Named::All) } else { text.parse().map(Named::One) }
+}
+
+/// All if one of them is the star.
+fn served<N>(names: Vec<Named<N>>) -> Served<N> {
+    let one = |name| match name {
+        Named::One(name) => Some(name),
+        Named::All => None,
+    };
+    names.into_iter().map(one).collect::<Option<Vec<N>>>().map_or(Served::All, Served::These)
+}
+
+/// Bytes as a number with a unit of 1024 or none: `4GiB`, `512 MiB`, `1000`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let unit = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+    let (number, shift) = unit.unwrap_or((text, 0));
+    let parsed = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    parsed.ok_or_else(|| format!("expected a number of bytes such as 4GiB, 512MiB or 1000, found {text:?}"))
+}
+
+impl Models {
+    /// Settings with who asks and what may be loaded, and where models come from.
+    pub(super) fn read(self) -> anyhow::Result<(Options, Selection)> {
+        let tenants = if self.all_tenants { Served::All } else { served(self.tenant) };
+        let models = served(self.model);
+        let first = |names: &Served<ModelName>| match names {
+            Served::These(names) => names.first().cloned(),
+            Served::All => None,
+        };
+        let usual = "recommender".parse().expect("the usual name is one");
+        let shared = ::serve::config::SHARED.parse().expect("the shared tenant's name is one");
+        let mut options = Options::new(tenants.only().cloned().unwrap_or(shared), first(&models).unwrap_or(usual));
+        options.callers = match self.tenant_header {
+            Some(name) => Callers::Header(name.parse().map_err(|_| {
+                exit::coded(exit::USAGE, format!("--tenant-header: expected the name of a header, found {name:?}"))
+            })?),
+            None if self.require_claim || tenants.only().is_none() => Callers::Claim,
+            None => Callers::Anyone,
+        };
+        options.model_bytes = self.model_bytes;
+        options.tenant_in_flight = self.tenant_in_flight;
+        let eager = self.eager || (tenants.only().is_some() && models.only().is_some());
+        let selection =
+            Selection { root: Store::open(&self.store)?, trust: self.trusted.trust()?, tenants, models, eager };
+        Ok((options, selection))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        models: Models,
+    }
+
+    fn read(flags: &str) -> (Options, Selection) {
+        let words = ["bookloop", "--store", "memory://flags"].into_iter().chain(flags.split_whitespace());
+        Flags::try_parse_from(words).unwrap().models.read().unwrap()
+    }
+
+    /// Whether models are loaded at the start, who says whose a request is, and what is usual.
+    fn told(flags: &str) -> String {
+        let (options, selection) = read(flags);
+        let count = |n: usize| if n == 0 { "all".to_owned() } else { n.to_string() };
+        let tenants = count(if let Served::These(names) = &selection.tenants { names.len() } else { 0 });
+        let models = count(if let Served::These(names) = &selection.models { names.len() } else { 0 });
+        let eager = if selection.eager { "eager" } else { "lazy" };
+        format!("{tenants}x{models} {eager} {:?} {}/{}", options.callers, options.tenant, options.model)
+    }
+
+    #[test]
+    fn one_model_of_one_tenant_is_as_it_ever_was() {
+        assert_eq!(told(""), "1x1 eager Anyone shared/recommender");
+        assert_eq!(told("--tenant acme-books --model next"), "1x1 eager Anyone acme-books/next");
+        assert_eq!(told("--tenant acme-books --require-claim"), "1x1 eager Claim acme-books/recommender");
+    }
+
+    #[test]
+    fn several_tenants_are_told_apart_by_the_mesh_unless_the_operator_says_otherwise() {
+        assert_eq!(told("--tenant acme-books,other-books --model b,a"), "2x2 lazy Claim shared/b");
+        assert_eq!(told("--tenant acme-books --model b --model a"), "1x2 lazy Anyone acme-books/b");
+        assert_eq!(told("--tenant * --eager"), "allx1 eager Claim shared/recommender");
+        assert_eq!(told("--all-tenants --model *"), "allxall lazy Claim shared/recommender");
+        assert_eq!(
+            told("--all-tenants --tenant-header x-tenant"),
+            "allx1 lazy Header(\"x-tenant\") shared/recommender"
+        );
+    }
+
+    #[test]
+    fn bytes_have_units_of_1024() {
+        for (text, want) in [("0", 0), ("1000", 1000), ("3KiB", 3072), ("2 MiB", 2 << 20), ("4GiB", 4 << 30)] {
+            assert_eq!(bytes(text), Ok(want), "{text}");
+        }
+        for bad in ["", "GiB", "-1", "1.5GiB", "4GB", "99999999999TiB"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+}
