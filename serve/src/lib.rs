@@ -11,6 +11,7 @@
 //!   when its step may be left, and when it has done harm.
 //! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
 //!   messages or bytes.
+//! - [`conform`]: any server of that protocol, graded point by point.
 //! - [`mlflow`]: the registry as MLflow's REST clients see it, read only.
 //! - [`admit`], [`event_log`], [`outcomes`], [`health`], [`metrics`], [`spans`], [`server`]: staying calm, and being seen.
 
@@ -19,6 +20,7 @@ mod budget;
 mod call;
 pub mod canary;
 pub mod config;
+pub mod conform;
 pub mod current;
 pub mod engine;
 pub mod error;

@@ -5,6 +5,7 @@
 
 #![allow(clippy::doc_markdown, reason = "documentation here is help text for a terminal")]
 
+mod conform;
 mod demo;
 mod drift;
 mod evaluate;
@@ -78,6 +79,7 @@ enum Command {
     #[command(subcommand)]
     Pipelines(pipelines::Command),
     Simulate(simulate::Arguments),
+    Conform(conform::Arguments),
 }
 
 /// Which registry, and which model in it.
@@ -159,6 +161,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Models(command) => command.run(&shared).await,
         Command::Pipelines(command) => command.run(&shared).await,
         Command::Simulate(arguments) => arguments.run(&shared).await,
+        Command::Conform(arguments) => arguments.run(&shared).await,
     }
 }
 
