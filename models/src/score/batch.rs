@@ -1,4 +1,4 @@
-//! Many queries at once: the same lists as one by one, at the speed of matrix products.
+//! Many queries at once: the same lists as one by one, faster.
 
 use rayon::prelude::*;
 
@@ -17,8 +17,8 @@ impl Artifact {
     /// The answers [`Self::recommend`] gives to these queries, in their order and bit for bit, on all threads of the
     /// current `rayon` pool.
     ///
-    /// Factor models multiply blocks of readers with all books and keep what exceeds each reader's `k`-th best score so
-    /// far; other models fill full rows of scores. Memory: a few megabytes a thread beside the answers.
+    /// With factor models a block of readers looks at books by falling norm, until nothing shorter can be among a reader's
+    /// best `k`; other models fill full rows of scores. Memory: a few megabytes a thread beside the answers.
     pub fn recommend_many(&self, queries: &[Query<'_>]) -> Vec<Recommendation> {
         let most = match self.scorer() {
             Scorer::Factors(factors) => factors.readers_at_once(),
