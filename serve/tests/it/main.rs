@@ -4,6 +4,7 @@
 
 mod binary;
 mod cloudevents;
+mod conform;
 mod events;
 mod grpc;
 mod judge;
