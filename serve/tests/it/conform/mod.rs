@@ -1,4 +1,8 @@
-//! The judge of servers, judged: everything passes on the real doors.
+//! The judge of servers, judged: everything passes on the real doors, and each point fails on a server that has the one
+//! defect it is there to find.
+
+mod defects;
+mod wrong;
 
 use axum::Router;
 use hyper_util::{
