@@ -13,16 +13,16 @@ use bookloop_tests::{bookloop, run};
 use serde_json::Value;
 
 /// `bookloop serve` over a freshly trained model, killed when dropped.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     /// Host and port; HTTP and gRPC alike.
-    address: String,
-    folder: tempfile::TempDir,
+    pub(crate) address: String,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Served {
     /// Thirty readers who share twenty books, trained on, approved and promoted.
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rows = (0..30).flat_map(|reader| {
             (0..6).map(move |place| {

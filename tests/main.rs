@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod clients;
+mod conform;
 mod faults;
 mod loop_turns;
 #[path = "../models/tests/it/minio_server.rs"]

@@ -4,6 +4,7 @@
 
 mod binary;
 mod cloudevents;
+mod conform;
 mod events;
 mod fleet;
 mod fuzz;
