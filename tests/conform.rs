@@ -1,14 +1,55 @@
-//! `bookloop conform` as it is used: the real binary against the real `bookloop serve`.
+//! `bookloop conform` as it is used: against `bookloop serve`, and against the servers that a shop would run instead.
+//!
+//! KServe's and MLServer's Python servers are started from the environments that `tests/run` installs. What they fail is
+//! pinned, so that a change of ours, or of theirs, is seen.
 
-use std::process::Output;
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
 
 use bookloop_tests::bookloop;
 use serde_json::Value;
 
 use crate::clients::Served;
 
-/// A V2 request for another model than ours.
-const REQUEST: &str = r#"{"inputs":[{"name":"user","shape":[1,1],"datatype":"INT64","data":[[7]]}]}"#;
+/// Must points that neither peer meets.
+const BOTH_FAIL: [&str; 19] = [
+    "v2.metadata.model-platform",
+    "v2.infer.output-selection",
+    "v2.infer.nested-data",
+    "v2.errors.malformed-json",
+    "v2.errors.empty-body",
+    "v2.errors.not-an-object",
+    "v2.errors.no-inputs",
+    "v2.errors.no-name",
+    "v2.errors.no-shape",
+    "v2.errors.no-datatype",
+    "v2.errors.no-data",
+    "v2.errors.element-count",
+    "v2.errors.negative-shape",
+    "v2.errors.huge-shape",
+    "v2.errors.unknown-datatype",
+    "v2.errors.deep-json",
+    "grpc.model-metadata",
+    "grpc.output-selection",
+    "grpc.element-count",
+];
+/// Those that KServe's server does not.
+const KSERVE_FAILS: [&str; 2] = ["v1.charset", "grpc.infer-raw"];
+/// Those that MLServer does not.
+const MLSERVER_FAILS: [&str; 5] = [
+    "v2.errors.input-missing",
+    "v2.errors.wrong-element",
+    "grpc.wrong-contents",
+    "grpc.contents-beside-raw",
+    "grpc.raw-count",
+];
+
+/// A V2 request of both peers' model.
+const REQUEST: &str = r#"{"inputs":[{"name":"user","shape":[1,1],"datatype":"INT64","data":[7]}]}"#;
 
 fn conform(arguments: &[&str]) -> Output {
     bookloop().arg("conform").args(arguments).output().unwrap()
@@ -56,4 +97,113 @@ fn our_own_server_passes_every_point_it_offers() {
     assert!(String::from_utf8_lossy(&strange.stderr).contains("v2.infer.answers"), "{strange:?}");
     assert_eq!(conform(&[&url, "--model"]).status.code(), Some(2));
     assert_eq!(conform(&["http://127.0.0.1:9"]).status.code(), Some(69));
+}
+
+/// A server in Python, killed when dropped.
+struct Peer {
+    child: Child,
+    /// HTTP and gRPC.
+    ports: [u16; 2],
+    folder: tempfile::TempDir,
+}
+
+impl Peer {
+    /// Starts a server on free ports; `command` is given the Python, the ports and a folder to run in.
+    fn start(variable: &str, command: impl FnOnce(&mut Command, [u16; 2])) -> Self {
+        let python = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} names a Python with the server"));
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let ports = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
+        drop(listeners);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("request.json"), REQUEST).unwrap();
+        std::fs::write(folder.path().join("instances.json"), r#"[{"user":7}]"#).unwrap();
+        let mut starting = Command::new(python);
+        starting.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        command(&mut starting, ports);
+        let peer = Self { child: starting.spawn().unwrap(), ports, folder };
+        for _ in 0..240 {
+            let url = peer.url();
+            let ready = conform(&[&url, "--model", "rec", "--only", "v2.health.model-ready", "--timeout", "2"]);
+            if ready.status.success() {
+                return peer;
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        panic!("no server within a minute");
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Its grades; the tool must end in a table as well as in JSON.
+    fn graded(&self) -> Output {
+        let file = |name: &str| self.folder.path().join(name).to_str().unwrap().to_owned();
+        let (url, grpc) = (self.url(), format!("http://127.0.0.1:{}", self.ports[1]));
+        let arguments = [
+            &*url,
+            "--grpc",
+            &grpc,
+            "--model",
+            "rec",
+            "--inputs",
+            &file("request.json"),
+            "--v1-instances",
+            &file("instances.json"),
+        ];
+        let table = conform(&arguments);
+        let text = String::from_utf8_lossy(&table.stdout);
+        assert!(text.contains("grpc.infer-typed") && text.contains("extension"), "{table:?}");
+        conform(&[&arguments[..], &["--json"]].concat())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
+
+/// Exactly what both fail and what this one fails.
+fn assert_fails(found: &[String], own: &[&str]) {
+    let (mut found, mut expected) =
+        (found.to_vec(), BOTH_FAIL.iter().chain(own).map(ToString::to_string).collect::<Vec<_>>());
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+#[ignore = "needs a Python with kserve, named by BOOKLOOP_TEST_PYTHON_KSERVE"]
+fn what_kserves_server_fails_is_known() {
+    let peer = Peer::start("BOOKLOOP_TEST_PYTHON_KSERVE", |command, ports| {
+        command.arg(clients().join("kserve_serves.py")).args(ports.map(|port| port.to_string()));
+    });
+    let output = peer.graded();
+    let (_, of) = report(&output);
+    assert_fails(&of("must", "fail"), &KSERVE_FAILS);
+    assert_eq!(output.status.code(), Some(10));
+}
+
+#[test]
+#[ignore = "needs a Python with mlserver, named by BOOKLOOP_TEST_PYTHON_MLSERVER"]
+fn what_mlservers_server_fails_is_known() {
+    let peer = Peer::start("BOOKLOOP_TEST_PYTHON_MLSERVER", |command, [http, grpc]| {
+        let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        command
+            .args(["-c", "from mlserver.cli import main; main()", "start"])
+            .arg(clients().join("mlserver_serves"))
+            .env("MLSERVER_HTTP_PORT", http.to_string())
+            .env("MLSERVER_GRPC_PORT", grpc.to_string())
+            .env("MLSERVER_METRICS_PORT", metrics.to_string());
+    });
+    let output = peer.graded();
+    let (_, of) = report(&output);
+    assert_fails(&of("must", "fail"), &MLSERVER_FAILS);
+    assert_eq!(output.status.code(), Some(10));
 }

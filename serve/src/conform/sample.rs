@@ -7,9 +7,9 @@ use super::{
     tensor::{self, Tensor, flat},
 };
 
-/// Requests to try on a model, likeliest first: all its inputs, then only the first, each with zeros and then with ones.
+/// Requests to try on a model, likeliest first: all its inputs, then only the first, each with ones and then with zeros.
 ///
-/// Metadata does not say which inputs may be left out, and zero is no value that every model takes.
+/// Metadata does not say which inputs may be left out, and zero, or no text, is no value that every model takes.
 pub(super) fn candidates(inputs: &[Tensor]) -> Vec<Value> {
     let with = |inputs: &[Tensor], one: bool| {
         let inputs: Vec<Value> = inputs.iter().map(|input| filled(input, one)).collect();
@@ -99,8 +99,8 @@ mod tests {
         let made = candidates(&[tensor("a", "BYTES", &[-1]), tensor("b", "FP32", &[-1, 2])]);
         assert_eq!(made.len(), 4);
         let b = json!({"name": "b", "datatype": "FP32", "shape": [1, 2], "data": [1.0, 1.0]});
-        assert_eq!(made[1]["inputs"][1], b);
-        assert_eq!(made[2]["inputs"], json!([{"name": "a", "datatype": "BYTES", "shape": [1], "data": [""]}]));
+        assert_eq!(made[0]["inputs"][1], b);
+        assert_eq!(made[3]["inputs"], json!([{"name": "a", "datatype": "BYTES", "shape": [1], "data": [""]}]));
         assert_eq!(candidates(&[]), Vec::<Value>::new());
         assert!(made.iter().all(|body| problem(body).is_none()));
     }

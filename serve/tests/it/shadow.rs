@@ -25,7 +25,7 @@ async fn shadowing(staged: &models::Artifact) -> (World, Shop, serve::Watcher, m
 /// The comparison once `pairs` requests are in it.
 async fn compared(shop: &Shop, pairs: u64) -> Value {
     for _ in 0..1_000 {
-        let shadow = shop.get("/experiments").await.json()["shadow"][0].take();
+        let shadow = shop.get("/experiments").await.json()["shadow"][0].clone();
         if shadow["pairs"] == pairs {
             return shadow;
         }

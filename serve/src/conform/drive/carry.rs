@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+    rt::TokioExecutor,
 };
 
 use super::{Error, Options, call::Caller, line};
@@ -43,7 +43,8 @@ impl Carrier {
             let (key, value) = header.ok_or_else(|| Error::Header { name: name.clone() })?;
             headers.append(key, value);
         }
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build_http();
+        // A connection each: one that the server closes after a refusal is no answer to the next request.
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         let caller = Caller::new(grpc, headers.clone());
         Ok(Self { client, caller, base, headers, timeout: options.timeout })
     }

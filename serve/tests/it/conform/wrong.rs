@@ -47,7 +47,10 @@ pub(super) enum Spoil {
 
 /// The real doors with a defect.
 pub(super) fn server(spoil: Spoil) -> Router {
-    Shop::open().router.layer(middleware::from_fn(move |request, next| meddle(spoil, request, next)))
+    // Around the doors, not between them: a router adds headers of its own behind its layers.
+    Router::new()
+        .fallback_service(Shop::open().router)
+        .layer(middleware::from_fn(move |request, next| meddle(spoil, request, next)))
 }
 
 async fn meddle(spoil: Spoil, request: Request, next: Next) -> Response {
