@@ -18,8 +18,8 @@ pub(super) fn candidates(inputs: &[Tensor]) -> Vec<Value> {
     let first = inputs.get(..1).unwrap_or_default();
     match inputs.len() {
         0 => Vec::new(),
-        1 => vec![with(first, false), with(first, true)],
-        _ => vec![with(inputs, false), with(inputs, true), with(first, false), with(first, true)],
+        1 => vec![with(first, true), with(first, false)],
+        _ => vec![with(inputs, true), with(inputs, false), with(first, true), with(first, false)],
     }
 }
 
