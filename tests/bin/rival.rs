@@ -8,7 +8,7 @@ use std::{error::Error, fs, path::Path};
 
 use bookloop_tests::produce;
 use jiff::Timestamp;
-use models::{BookRow, Scorer};
+use models::{BookRow, Scorer, artifact::MAX_HISTORY};
 use train::{
     Algorithm, ials,
     read::{Input, Options, read_interactions},
@@ -35,7 +35,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         factors.books().iter().copied(),
         artifact.catalogue().books().map(|book| book.item_id().to_owned()),
     )?;
-    let vectors = readers.iter().flat_map(|(_, history): (&str, &[BookRow])| factors.fold_in(history));
+    let newest = |history: &[BookRow]| history[history.len().saturating_sub(MAX_HISTORY)..].to_vec();
+    let vectors = readers.iter().flat_map(|(_, history)| factors.fold_in(&newest(history)));
     write(&folder.join("readers"), vectors, readers.iter().map(|(reader, _)| reader.to_owned()))?;
 
     let store = fs::canonicalize(folder)?.join("store");
