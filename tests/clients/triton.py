@@ -59,7 +59,7 @@ def surface(kind, client, index, metadata, statistics):
     check(f"{kind} version ready", client.is_model_ready(model, "1"), True)
     check(f"{kind} name", metadata(client.get_server_metadata())["name"], "bookloop")
     told = metadata(client.get_model_metadata(model))
-    check(f"{kind} inputs", [tensor["name"] for tensor in told["inputs"]][:2], ["user_id", "k"])
+    check(f"{kind} inputs", [tensor["name"] for tensor in told["inputs"]][:2], ["user_id", "book_id"])
     check(f"{kind} index", index(client.get_model_repository_index()), [(model, "1", "READY")])
     count = statistics(client.get_inference_statistics(model))
     assert count > 0, count
