@@ -66,84 +66,56 @@ fn product<const R: usize>(readers: &[[f32; R]], panel: &Panel) -> [[f32; BOOKS]
     sums
 }
 
-/// Scores of the books of one panel for a block of readers, with the readers to whom one of them matters.
+/// Readers' vectors that meet the books together.
 #[derive(Debug)]
 pub(super) struct Block {
     d: usize,
+    n_readers: usize,
     /// Readers in groups of [`READERS`]: `readers[group][factor][reader]`.
     readers: Vec<[f32; READERS]>,
-    /// What a score must exceed to matter, by reader; not-a-number lets every score matter.
-    bars: Vec<f32>,
-    /// Scores of the panel for the readers in `reached`; others are stale.
+    /// Scores of one panel, by reader.
     scores: Vec<[f32; BOOKS]>,
-    /// Readers for whom at least one score is not at most the bar, ascending.
-    reached: Vec<usize>,
 }
 
 impl Block {
-    /// A block of readers' vectors of length `d`.
+    /// A block of vectors of length `d`.
     pub fn new<'a>(d: usize, vectors: impl ExactSizeIterator<Item = &'a [f32]>) -> Self {
-        let n = vectors.len();
-        let groups = n.div_ceil(READERS);
+        let n_readers = vectors.len();
+        let groups = n_readers.div_ceil(READERS);
         let mut readers = vec![[0.0; READERS]; groups * d];
         for (place, vector) in vectors.enumerate() {
             let group = &mut readers[place / READERS * d..][..d];
             group.iter_mut().zip(vector).for_each(|(factor, value)| factor[place % READERS] = *value);
         }
-        // Nothing exceeds the bar of the places without a reader.
-        let mut bars = vec![f32::INFINITY; groups * READERS];
-        bars[..n].fill(f32::NAN);
-        Self { d, readers, bars, scores: vec![[0.0; BOOKS]; groups * READERS], reached: Vec::new() }
+        Self { d, n_readers, readers, scores: vec![[0.0; BOOKS]; groups * READERS] }
     }
 
-    /// Multiplies; then hands `look` every reader for whom a score exceeds the bar, with all scores of the panel. What
-    /// it answers is the reader's new bar.
-    pub fn reach(&mut self, panel: &Panel, mut look: impl FnMut(usize, &[f32; BOOKS]) -> f32) {
-        self.reached.clear();
-        widest(Reach { block: self, panel });
-        for reader in &self.reached {
-            self.bars[*reader] = look(*reader, &self.scores[*reader]);
-        }
-    }
-
-    /// [`Self::reach`] for all books of `vectors`, rows of `d` values: [`BOOKS`] by [`BOOKS`] in rising order. `look` is
-    /// told the first book's row first.
-    pub fn reach_all(&mut self, vectors: &[f32], mut look: impl FnMut(usize, usize, &[f32; BOOKS]) -> f32) {
+    /// Scores of all books of `vectors`, rows of `d` values, for every reader: `take` gets the row of the first of
+    /// [`BOOKS`] books, the reader's place and the scores. Rows rise; places beyond the last book have score 0.
+    pub fn multiply(&mut self, vectors: &[f32], mut take: impl FnMut(usize, usize, &[f32; BOOKS])) {
         let mut panel = vec![[0.0; BOOKS]; self.d];
         for (place, rows) in vectors.chunks(self.d * BOOKS).enumerate() {
             lay_out(rows.chunks_exact(self.d), &mut panel);
-            self.reach(&panel, |reader, scores| look(place * BOOKS, reader, scores));
+            widest(Products { block: self, panel: &panel });
+            let scores = self.scores[..self.n_readers].iter().enumerate();
+            scores.for_each(|(reader, scores)| take(place * BOOKS, reader, scores));
         }
     }
 }
 
-struct Reach<'a> {
+struct Products<'a> {
     block: &'a mut Block,
     panel: &'a Panel,
 }
 
-impl Work for Reach<'_> {
+impl Work for Products<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Block { d, readers, bars, scores, reached } = self.block;
-        let groups = readers.chunks_exact(*d).zip(bars.as_chunks::<READERS>().0);
-        for (group, (readers, bars)) in groups.enumerate() {
-            let sums = product(readers, self.panel);
-            for (place, (sums, bar)) in sums.iter().zip(bars).enumerate() {
-                // A score that is not a number matters too: it must not hide behind a comparison.
-                #[expect(
-                    clippy::needless_bitwise_bool,
-                    clippy::neg_cmp_op_on_partial_ord,
-                    reason = "all lanes are compared without a branch, and what is not a number counts"
-                )]
-                let matters = sums.iter().fold(false, |any, score| any | !(score <= bar));
-                if matters {
-                    scores[group * READERS + place] = *sums;
-                    reached.push(group * READERS + place);
-                }
-            }
+        let Block { d, readers, scores, .. } = self.block;
+        for (readers, scores) in readers.chunks_exact(*d).zip(scores.as_chunks_mut::<READERS>().0) {
+            *scores = product(readers, self.panel);
         }
     }
 }
@@ -169,15 +141,12 @@ mod tests {
             let (readers, books) = (&rows[..n_readers], &rows[20..20 + n_books]);
             let mut panel = [[7.0; BOOKS]; 7];
             lay_out(books.iter().copied(), &mut panel);
-            let mut block = Block::new(7, readers.iter().copied());
             let mut blocked = Vec::new();
-            block.reach(&panel, |reader, scores| {
-                blocked.push((reader, *scores));
-                f32::NAN
-            });
-            prop_assert_eq!(blocked.len(), n_readers, "without a bar everything matters");
-            for (place, (at, scores)) in blocked.into_iter().enumerate() {
-                prop_assert_eq!(place, at);
+            let mut block = Block::new(7, readers.iter().copied());
+            block.multiply(&books.concat(), |first, reader, scores| blocked.push((first, reader, *scores)));
+            prop_assert_eq!(blocked.len(), n_readers);
+            for (place, (first, reader, scores)) in blocked.into_iter().enumerate() {
+                prop_assert_eq!((first, reader), (0, place));
                 let alone = of_one(readers[place], &panel);
                 let plain = Product { readers: readers[place].as_chunks::<1>().0, panel: &panel }.run()[0];
                 for (book, y) in books.iter().enumerate() {
@@ -193,19 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn only_readers_with_a_score_above_their_bar_are_reached() {
-        // Books score 1 and 2 times the reader's only factor; bars equal, below, above and unordered.
-        let mut panel = [[0.0; BOOKS]];
-        lay_out([&[1.0][..], &[2.0]].into_iter(), &mut panel);
-        let mut block = Block::new(1, [&[1.0][..], &[1.0], &[1.0], &[f32::NAN]].into_iter());
-        block.bars[..4].copy_from_slice(&[2.0, 1.5, 3.0, 9.0]);
-        let mut reached = Vec::new();
-        let mut look = |reader, scores: &[f32; BOOKS]| {
-            reached.push(reader);
-            scores[1]
-        };
-        block.reach(&panel, &mut look);
-        block.reach(&panel, &mut look);
-        assert_eq!(reached, [1, 3, 3], "a reader's new bar counts from then on");
+    fn books_meet_readers_panel_by_panel() {
+        // Book b is (b, 1); readers (1, 0), (0, 1): scores b and 1.
+        let books: Vec<f32> = (0..BOOKS + 2).flat_map(|book| [book as f32, 1.0]).collect();
+        let mut met = Vec::new();
+        Block::new(2, [&[1.0, 0.0][..], &[0.0, 1.0]].into_iter())
+            .multiply(&books, |first, reader, scores| met.push((first, reader, scores[1], scores[2])));
+        assert_eq!(met, [(0, 0, 1.0, 2.0), (0, 1, 1.0, 1.0), (BOOKS, 0, 17.0, 0.0), (BOOKS, 1, 1.0, 0.0)]);
     }
 }

@@ -13,10 +13,9 @@ impl Spectral {
         let readers: Vec<_> = histories.iter().map(|history| self.reader(history)).collect();
         let vectors = readers.iter().map(|reader| reader.as_slice().expect("one dimension is contiguous"));
         let targets = self.targets().to_slice().expect("targets are kept row by row");
-        Block::new(self.q(), vectors).reach_all(targets, |first, reader, scores| {
+        Block::new(self.q(), vectors).multiply(targets, |first, reader, scores| {
             let row = &mut rows[reader * n_books + first..(reader + 1) * n_books];
             row.iter_mut().zip(scores).for_each(|(place, score)| *place += score);
-            f32::NAN
         });
     }
 }
