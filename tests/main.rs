@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bad_input;
+mod broker;
 mod clients;
 mod conform;
 mod faults;
+mod hostile;
+#[path = "../models/tests/it/kafka_server.rs"]
+mod kafka_server;
 mod loop_turns;
 #[path = "../models/tests/it/minio_server.rs"]
 mod minio_server;

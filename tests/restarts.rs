@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bookloop_tests::{Http, Predictor, http, predict, produce};
+use bookloop_tests::{Http, Predictor, http, open_loop, predict, produce};
 use http_body_util::Full;
 use hyper::{Request, body::Bytes};
 use models::{Artifact, Book, Catalogue, Readers, Scorer};
@@ -86,25 +86,14 @@ async fn twenty_restarts_behind_a_balancer_lose_nothing() {
     let load = tokio::spawn({
         let (client, balancer, stop) = (http(), Arc::clone(&balancer), Arc::clone(&stop));
         async move {
-            let begun = Instant::now();
-            let mut asked = Vec::new();
-            for n in 0.. {
-                if stop.load(Ordering::SeqCst) {
-                    break;
-                }
-                tokio::time::sleep_until((begun + Duration::from_micros(n * 1_000_000 / RATE)).into()).await;
+            let answers = open_loop(RATE, stop, |_| {
                 let (client, replica) = (client.clone(), balancer.next());
-                asked.push(tokio::spawn(async move {
+                async move {
                     let replica = replica.ok_or("no replica is ready")?;
                     predict(&client, &replica.url, "ann", 2).await
-                }));
-            }
-            let mut failures = Vec::new();
-            let n_asked = asked.len();
-            for answer in asked {
-                failures.extend(answer.await.unwrap().err());
-            }
-            (n_asked, failures)
+                }
+            });
+            answers.await.into_iter().map(|(answer, _)| answer.err()).collect::<Vec<_>>()
         }
     });
     for restart in 0..RESTARTS {
@@ -118,7 +107,8 @@ async fn twenty_restarts_behind_a_balancer_lose_nothing() {
     }
     stop.store(true, Ordering::SeqCst);
     watch.await.unwrap();
-    let (asked, failures) = load.await.unwrap();
+    let answers = load.await.unwrap();
+    let (asked, failures) = (answers.len(), answers.into_iter().flatten().collect::<Vec<_>>());
     println!("{asked} requests through {RESTARTS} restarts, {} failed", failures.len());
     assert_eq!(failures, Vec::<String>::new());
     assert!(asked > RESTARTS * RATE as usize, "readers asked all the time");

@@ -8,6 +8,11 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use http_body_util::{BodyExt, Full};
@@ -110,6 +115,45 @@ pub async fn predict(client: &Http, url: &str, reader: &str, k: u32) -> Result<V
     }
     let mut answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
     Ok(answer["predictions"][0].take())
+}
+
+/// Asks at `rate` a second until told to stop, request `n` when it is due whatever the others take. What came of each, in
+/// their order, with the time from when it was due.
+pub async fn open_loop<T, F>(
+    rate: u64,
+    stop: Arc<AtomicBool>,
+    ask: impl Fn(u64) -> F + Send,
+) -> Vec<(Result<T, String>, Duration)>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, String>> + Send + 'static,
+{
+    let begun = Instant::now();
+    let mut asked = Vec::new();
+    for n in 0.. {
+        let due = begun + Duration::from_micros(n * 1_000_000 / rate);
+        tokio::time::sleep_until(due.into()).await;
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let answer = ask(n);
+        asked.push(tokio::spawn(async move { (answer.await, due.elapsed()) }));
+    }
+    let mut answers = Vec::with_capacity(asked.len());
+    for answer in asked {
+        answers.push(answer.await.expect("a request does not panic"));
+    }
+    answers
+}
+
+/// The numbers of a predictor's metrics whose lines begin with `name`, added up.
+pub async fn metric(client: &Http, url: &str, name: &str) -> f64 {
+    let request = Request::get(format!("{url}/metrics")).body(Full::default());
+    let response = client.request(request.expect("the predictor's address is a URL")).await.expect("metrics are there");
+    let text = response.into_body().collect().await.expect("metrics are short").to_bytes();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let numbers = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' '));
+    numbers.map(|(_, number)| number.parse::<f64>().expect("a metric is a number")).sum()
 }
 
 /// The real data sets, beside the project.

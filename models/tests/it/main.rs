@@ -6,6 +6,7 @@ mod doubt;
 mod faulty;
 mod history;
 mod judge;
+mod kafka_server;
 mod life;
 mod lying;
 mod minio;

@@ -1,4 +1,5 @@
-//! What every stream adapter promises, run against the files adapter on two stores and against librdkafka's own broker.
+//! What every stream adapter promises, run against the files adapter on two stores, against the broker that librdkafka
+//! brings for tests, and against Kafka itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,8 @@ use models::{
     },
 };
 use rdkafka::mocking::MockCluster;
+
+use crate::kafka_server::Broker;
 
 fn message(topic: Topic, n: usize) -> Message {
     Message::json(topic, "acme-books", &serde_json::json!({ "n": n }))
@@ -86,9 +89,26 @@ async fn kafka_keeps_the_contract() {
     for topic in TOPICS {
         cluster.create_topic(topic.name(), 3, 1).unwrap();
     }
-    let options = Options { bootstrap: cluster.bootstrap_servers(), properties: Vec::new() };
-    let producer = Arc::new(KafkaProducer::new(&options).unwrap());
-    contract(producer, async |group: &str| KafkaConsumer::open(&options, group, &TOPICS).unwrap()).await;
+    kafka_contract(&Options { bootstrap: cluster.bootstrap_servers(), properties: Vec::new() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs BOOKLOOP_TEST_KAFKA"]
+async fn a_real_broker_keeps_the_contract() {
+    let mut broker = tokio::task::block_in_place(Broker::start);
+    kafka_contract(&broker.options()).await;
+    // What was acknowledged outlives the broker that took it.
+    tokio::task::block_in_place(|| {
+        broker.kill();
+        broker.start_again();
+    });
+    let mut reader = KafkaConsumer::open(&broker.options(), "afterwards", &TOPICS).unwrap();
+    assert_eq!(numbers(&mut reader, 8).await.len(), 8);
+}
+
+async fn kafka_contract(options: &Options) {
+    let producer = Arc::new(KafkaProducer::new(options).unwrap());
+    contract(producer, async |group: &str| KafkaConsumer::open(options, group, &TOPICS).unwrap()).await;
 }
 
 #[tokio::test]
