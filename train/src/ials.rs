@@ -73,7 +73,7 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            factors: 192,
+            factors: 512,
             epochs: 10,
             unobserved_weight: None,
             regularization: 0.006,
@@ -153,12 +153,13 @@ pub(crate) fn fit(
     let matrix = Matrix::new(dataset, params.half_life_days);
     let objective = params.objective(&matrix)?;
     let d = params.factors.min(matrix.by_reader().len()).min(matrix.by_book().len());
-    let mut first = start(matrix.by_book(), d, seed);
-    let warm = previous.is_some_and(|previous| warm::start(&mut first, d, previous, dataset, &matrix));
+    let mut unsorted = start(matrix.by_book(), d, seed);
+    let warm = previous.is_some_and(|previous| warm::start(&mut unsorted, d, previous, dataset, &matrix));
     let epochs = if warm { params.warm_epochs } else { params.epochs };
 
     let (matrix, book_of_place) = matrix.by_degree();
-    let first = first.select(Axis(0), &book_of_place.iter().map(|book| *book as usize).collect::<Vec<_>>());
+    let first = unsorted.select(Axis(0), &book_of_place.iter().map(|book| *book as usize).collect::<Vec<_>>());
+    drop(unsorted);
     let width = first.ncols();
     let unobserved_weight = f64::from(objective.unobserved_weight);
     let reader_ridges = ridges(objective, matrix.by_reader(), matrix.by_book().len());

@@ -224,9 +224,10 @@ fn prior_value(of: HalfEpoch<'_>, ridge: f64, prior: &[f32]) -> f64 {
     terms.sum()
 }
 
-/// Up to how many pairs rows are solved side by side: their tile should stay within the second-level cache.
+/// Up to how many pairs rows are solved side by side: their tile should stay within the second-level cache, and from about
+/// two dozen pairs on gradients take fewer operations.
 fn together_up_to(width: usize) -> usize {
-    (16_384 / width).clamp(16, 48)
+    (16_384 / width).clamp(16, 24)
 }
 
 /// Inner product of vectors of whole lines, in sixteen lanes with a fixed order of additions.

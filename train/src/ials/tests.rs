@@ -231,21 +231,23 @@ fn against_the_normal_equations(d: usize, with_priors: bool, regularization: f32
 #[test]
 fn every_way_of_solving_a_row_meets_the_normal_equations() {
     // Systems side by side and rows by conjugate gradients; whole lines of factors and parts of one. An f32 solve of
-    // condition k errs by about k 6e-8; here k stays below 100.
+    // condition k errs by about k 6e-8, and k stays below 100 here; gradients stop at a residual of 1e-3, which is k times
+    // as much of the answer at worst, and of the objective's value its square.
     for d in [3, 16, 20, 64, 128] {
         for with_priors in [false, true] {
             let [answer, value] = against_the_normal_equations(d, with_priors, 0.1);
-            assert!(answer < 1e-5 && value < 1e-5, "d {d}, priors {with_priors}: {answer:e} {value:e}");
+            assert!(answer < 1e-2 && value < 1e-5, "d {d}, priors {with_priors}: {answer:e} {value:e}");
         }
     }
 }
 
 #[test]
 fn a_row_that_gradients_cannot_finish_is_solved_exactly() {
-    // With next to no ridge k is about 1e4: gradients give up, and the panels' dual and primal err by k 6e-8 or so.
+    // With next to no ridge k is about 1e4: gradients give up on the longer rows, and the panels' dual and
+    // primal err by k 6e-8 or so.
     for d in [64, 128] {
         let [answer, value] = against_the_normal_equations(d, true, 1e-5);
-        assert!(answer < 1e-3 && value < 1e-3, "d {d}: {answer:e} {value:e}");
+        assert!(answer < 1e-2 && value < 1e-3, "d {d}: {answer:e} {value:e}");
     }
 }
 
