@@ -20,6 +20,9 @@ use crate::{
     split::Split,
 };
 
+/// Books that are weighed for a window's readers at most, for each member.
+pub(crate) const MOST_CANDIDATES: usize = choose::MAX_CASES * choose::CANDIDATES;
+
 /// Length of the lists by which shares are chosen.
 pub const AT: usize = 20;
 

@@ -21,8 +21,8 @@ pub(crate) fn best_of_rows(
     scale: impl Fn(usize, usize, f32) -> f32 + Sync,
 ) -> Vec<Vec<Scored>> {
     let n_books = by_book.len();
-    let scratch = || (vec![0.0_f32; n_books], Vec::<u32>::new());
-    let row = |(sums, touched): &mut (Vec<f32>, Vec<u32>), book: usize| {
+    let scratch = || (vec![0.0_f32; n_books], Vec::<u32>::new(), Vec::<Scored>::new());
+    let row = |(sums, touched, entries): &mut (Vec<f32>, Vec<u32>, Vec<Scored>), book: usize| {
         let (readers, lefts) = by_book.row(book);
         for (reader, left) in readers.iter().zip(lefts) {
             let (others, rights) = by_reader.row(*reader as usize);
@@ -34,15 +34,15 @@ pub(crate) fn best_of_rows(
                 *sum += left * right;
             }
         }
-        let mut entries: Vec<Scored> = Vec::with_capacity(touched.len());
+        entries.clear();
         for other in touched.drain(..) {
             let score = scale(book, other as usize, std::mem::take(&mut sums[other as usize]));
             if other as usize != book && score > 0.0 {
                 entries.push(Scored { row: BookRow(other), score });
             }
         }
-        keep_best(&mut entries, k);
-        entries
+        keep_best(entries, k);
+        entries.as_slice().to_vec()
     };
     (0..n_books).into_par_iter().map_init(scratch, row).collect()
 }
@@ -58,12 +58,14 @@ fn keep_best(entries: &mut Vec<Scored>, k: usize) {
 /// Rows of kept entries as a stored model: entry `j` in list `i` is the weight from `i` to `j`.
 pub(crate) fn by_source(lists: &[Vec<Scored>]) -> Result<Neighbours, Malformed> {
     let offsets = offsets(lists.iter().map(Vec::len));
-    let sorted = |list: &Vec<Scored>| {
+    let n_entries = offsets[lists.len()] as usize;
+    let (mut targets, mut weights) = (Vec::with_capacity(n_entries), Vec::with_capacity(n_entries));
+    for list in lists {
         let mut list = list.clone();
         list.sort_unstable_by_key(|scored| scored.row);
-        list
-    };
-    let (targets, weights) = lists.iter().flat_map(sorted).map(|scored| (scored.row, scored.score)).unzip();
+        targets.extend(list.iter().map(|scored| scored.row));
+        weights.extend(list.iter().map(|scored| scored.score));
+    }
     Neighbours::new(lists.len(), offsets, targets, weights)
 }
 

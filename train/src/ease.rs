@@ -10,6 +10,7 @@ pub(crate) mod keep;
 use models::Scorer;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::dense::MAX_SIDE;
 use self::design::{Design, Weighting};
 use crate::{cooccurrence, dataset::Dataset, error::Error, item_knn::check_neighbours};
 

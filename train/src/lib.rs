@@ -5,7 +5,7 @@
 //! - [`Algorithm`] with [`popularity`], [`item_knn`], [`rp3beta`], [`ease`], [`ease_sparse`], [`ials`], [`spectral`],
 //!   [`blend`], [`vmis_knn`]: settings and a data set in, artefact out.
 //! - [`metrics`], [`evaluate`](mod@evaluate), [`bootstrap`], [`gate`]: what a model is worth, and whether that is enough.
-//! - [`plan`]: the nightly line-up that joins these.
+//! - [`plan`]: the nightly line-up that joins these. [`Need`]: the memory each takes, told beforehand.
 //!
 //! Apart from [`read`], which reads what it is handed or pointed at, nothing here does I/O, looks at a clock or draws
 //! entropy: seeds and times are arguments, and equal inputs give equal bytes on any number of threads.
@@ -36,6 +36,7 @@ mod algorithm;
 mod cooccurrence;
 mod features;
 mod linear;
+mod memory;
 
 pub use algorithm::{Algorithm, NAMES, Progress};
 pub use bootstrap::Comparison;
@@ -43,5 +44,6 @@ pub use dataset::{Builder, Dataset, Interaction, TimeAxis};
 pub use error::{Error, Kind};
 pub use evaluate::{Evaluation, Summary, evaluate, evaluate_at};
 pub use gate::{Contest, Decision, decide};
+pub use memory::Need;
 pub use plan::{Candidate, Recipe, Stage, choose, line_up};
 pub use split::{Case, Segment, Split};

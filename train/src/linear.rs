@@ -28,10 +28,7 @@ pub(crate) struct Symmetric {
 impl Symmetric {
     /// The matrix with rows written by `fill(i, row)`, whose `row` is zero and ends somewhere behind the diagonal.
     pub(crate) fn from_rows(n: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
-        // Larger strips are passed over less often, smaller ones waste less on the diagonal. Measured at 2,400, 9,915
-        // and 24,915 rows.
-        let side = if n > 16_000 { 512 } else { 256 };
-        Self::with_strips(n, side, fill)
+        Self::with_strips(n, Self::side_for(n), fill)
     }
 
     fn with_strips(n: usize, side: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
@@ -42,6 +39,23 @@ impl Symmetric {
             rows
         };
         Self { n, side, strips: (0..n).step_by(side).map(strip).collect() }
+    }
+
+    /// Bytes of a matrix of side `n`.
+    pub(crate) fn bytes(n: u64) -> u64 {
+        2 * n * (n + Self::side_for(n as usize) as u64) + 64 * n
+    }
+
+    /// Bytes that inverting it takes besides: two strips in full length, and a diagonal block in `f64`.
+    pub(crate) fn bytes_to_invert(n: u64) -> u64 {
+        let side = Self::side_for(n as usize) as u64;
+        8 * n * side + 40 * side * side
+    }
+
+    /// Rows of a strip. Larger ones are passed over less often, smaller ones waste less on the diagonal. Measured at 2,400,
+    /// 9,915 and 24,915 rows.
+    fn side_for(n: usize) -> usize {
+        if n > 16_000 { 512 } else { 256 }
     }
 
     /// Number of rows.

@@ -39,6 +39,11 @@ impl Rows {
         self.offsets[row + 1] - self.offsets[row]
     }
 
+    /// Number of pairs in all rows.
+    pub fn n_pairs(&self) -> usize {
+        self.columns.len()
+    }
+
     /// Sum of the confidences of each row, shape `(n_rows,)`.
     pub fn totals(&self) -> Vec<f64> {
         (0..self.len()).map(|row| self.row(row).1.iter().copied().map(f64::from).sum()).collect()
@@ -47,12 +52,11 @@ impl Rows {
     /// The same pairs with `change(row, column, confidence)` as their values.
     #[must_use]
     pub fn mapped(&self, change: impl Fn(usize, usize, f32) -> f32) -> Self {
-        let of_row = |row: usize| {
-            let (columns, values) = self.row(row);
-            let pairs = columns.iter().zip(values);
-            pairs.map(|(column, value)| change(row, *column as usize, *value)).collect::<Vec<_>>()
-        };
-        let values = (0..self.len()).flat_map(of_row).collect();
+        let mut values = Vec::with_capacity(self.values.len());
+        for row in 0..self.len() {
+            let (columns, own) = self.row(row);
+            values.extend(columns.iter().zip(own).map(|(column, value)| change(row, *column as usize, *value)));
+        }
         Self { offsets: self.offsets.clone(), columns: self.columns.clone(), values }
     }
 
@@ -137,19 +141,21 @@ impl Matrix {
     /// the old one, shape `(n_books,)`.
     ///
     /// Neighbouring rows are then of like size, and what many rows point to lies close together.
-    pub(crate) fn by_degree(&self) -> (Self, Vec<u32>) {
+    pub(crate) fn by_degree(self) -> (Self, Vec<u32>) {
         let (readers, books) = (self.by_reader.by_degree(), self.by_book.by_degree());
         let mut place_of = vec![0_u32; books.len()];
         for (place, book) in books.iter().enumerate() {
             place_of[*book as usize] = place as u32;
         }
-        let mut by_reader = Rows { offsets: vec![0], columns: Vec::new(), values: Vec::new() };
+        let (columns, values) = (Vec::with_capacity(self.n_pairs()), Vec::with_capacity(self.n_pairs()));
+        let mut by_reader = Rows { offsets: vec![0], columns, values };
         for reader in readers {
             let (columns, values) = self.by_reader.row(reader as usize);
             by_reader.columns.extend(columns.iter().map(|column| place_of[*column as usize]));
             by_reader.values.extend(values);
             by_reader.offsets.push(by_reader.columns.len());
         }
+        drop(self);
         let by_book = by_reader.transposed(books.len());
         // Turned back, so that the columns of each reader ascend again.
         let by_reader = by_book.transposed(by_reader.len());
@@ -173,7 +179,7 @@ impl Matrix {
 
     /// Number of pairs.
     pub fn n_pairs(&self) -> usize {
-        self.by_reader.columns.len()
+        self.by_reader.n_pairs()
     }
 }
 

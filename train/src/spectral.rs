@@ -18,6 +18,7 @@ use models::{Scorer, Spectral};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::svd::SPARE;
 use crate::{
     cooccurrence,
     dataset::Dataset,

@@ -111,6 +111,15 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| format!("expected a number from 0 to 1, found {text:?}"))
 }
 
+/// Bytes as a number with a unit of 1024 or none: `4GiB`, `512 MiB`, `1000`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let unit = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+    let (number, shift) = unit.unwrap_or((text, 0));
+    let parsed = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    parsed.ok_or_else(|| format!("expected a number of bytes such as 4GiB, 512MiB or 1000, found {text:?}"))
+}
+
 /// Parses, runs, and turns the outcome into an exit code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -232,5 +241,15 @@ mod tests {
         let cli = Cli::command();
         cli.clone().debug_assert();
         check(&cli, "");
+    }
+
+    #[test]
+    fn bytes_have_units_of_1024() {
+        for (text, want) in [("0", 0), ("1000", 1000), ("3KiB", 3072), ("2 MiB", 2 << 20), ("4GiB", 4 << 30)] {
+            assert_eq!(bytes(text), Ok(want), "{text}");
+        }
+        for bad in ["", "GiB", "-1", "1.5GiB", "4GB", "99999999999TiB"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Place, Shared, keys, print};
 use crate::{
     exit,
-    night::{Judged, Night, SnapshotFacts, object},
+    night::{Judged, Night, SnapshotFacts, memory_at_hand, object},
     progress::Progress,
     step::Step,
 };
@@ -54,6 +54,10 @@ pub(super) struct Arguments {
     /// The least NDCG that is acceptable; below it the run ends with exit code 10.
     #[arg(long, env = "BOOKLOOP_MIN_EVAL_SCORE", default_value_t = 0.0)]
     min_eval_score: f64,
+    /// Memory the run may take, as in 6GiB; recipes that might need more are left out. [default: nine tenths of the
+    /// container's limit or the machine's memory]
+    #[arg(long, env = "BOOKLOOP_MEMORY", value_name = "BYTES", value_parser = super::bytes)]
+    memory: Option<u64>,
     /// Seed of everything random.
     #[arg(long, env = "BOOKLOOP_SEED", default_value_t = 7)]
     seed: u64,
@@ -170,6 +174,7 @@ impl Arguments {
             recipes,
             test_share: self.test_share,
             at: self.at as usize,
+            memory: self.memory.unwrap_or_else(memory_at_hand),
             min_eval_score: self.min_eval_score,
             seed: self.seed,
             trigger: Trigger {

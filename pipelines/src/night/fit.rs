@@ -90,8 +90,9 @@ impl Night {
             _ => None,
         };
         let previous = incumbent.as_ref().map(|loaded| &*loaded.artifact);
+        let line_up = line_up(dataset.axis()).into_iter().chain(self.recipes.iter().cloned());
         let mut recipes = Vec::new();
-        for recipe in line_up(dataset.axis()).into_iter().chain(self.recipes.iter().cloned()) {
+        for recipe in heavy(|| self.affordable(&dataset, line_up.collect(), listener))? {
             let mut one = FittedOne {
                 recipe,
                 data: facts.sha256.clone(),

@@ -5,6 +5,7 @@
 
 mod evaluate;
 mod fit;
+mod memory;
 mod register;
 mod snapshot;
 
@@ -17,6 +18,7 @@ use train::{Recipe, Stage};
 pub use self::{
     evaluate::{Judged, Row},
     fit::{Cut, Fitted},
+    memory::memory_at_hand,
     snapshot::SnapshotFacts,
 };
 use crate::{exit, step::Step};
@@ -44,6 +46,8 @@ pub struct Night {
     pub test_share: f64,
     /// Length of the evaluated lists.
     pub at: usize,
+    /// Bytes of memory the run may take. Recipes that might need more are left out, and told.
+    pub memory: u64,
     /// The least NDCG that is acceptable.
     pub min_eval_score: f64,
     /// Seed of everything random.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use bookloop::{
+    exit,
     night::{Night, Note, object},
     step::Step,
 };
@@ -25,6 +26,7 @@ fn night(root: &Store, interactions: &str) -> Night {
         recipes: Vec::new(),
         test_share: 0.2,
         at: 5,
+        memory: 1 << 40,
         min_eval_score: 0.0,
         seed: 3,
         trigger: Trigger { kind: TriggerKind::Manual, id: "by hand".to_owned() },
@@ -81,4 +83,40 @@ async fn a_repeated_fit_does_only_what_is_missing_damaged_or_of_other_data() {
     attempt(&second, &registry, Step::Snapshot).await;
     assert_eq!(attempt(&second, &registry, Step::Fit).await, all);
     assert_eq!(attempt(&second, &registry, Step::Fit).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_fit_into_memory_is_left_out_and_told_before_anything_is_fitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Store::open("memory://night-small").unwrap();
+    let registry = Registry::open(root.clone()).await.unwrap();
+    let roomy = night(&root, &shelves(folder.path(), "one.csv", 0));
+    attempt(&roomy, &registry, Step::Snapshot).await;
+    let said = Mutex::new(Vec::new());
+    let listen = |note: Note<'_>| match note {
+        Note::Said(sentence) => said.lock().unwrap().push(sentence),
+        Note::Recipe(recipe, Stage::Started) => said.lock().unwrap().push(format!("fits {}", recipe.name)),
+        _ => {}
+    };
+    roomy.step(Step::Fit, &registry, &listen).await.unwrap();
+    let told = std::mem::take(&mut *said.lock().unwrap());
+    assert!(
+        told[0].starts_with("at most ") && told[0].ends_with("of memory is taken (blend), the limit is 1.00 TiB"),
+        "{told:?}"
+    );
+    assert_eq!(told[1], "fits popularity");
+
+    // Each thread's products have 72 MiB; the blend, which holds candidates of its window, needs 57 MiB more than the others.
+    let threads = std::thread::available_parallelism().unwrap().get() as u64;
+    let small = Night { memory: (threads * 72 + 30) << 20, run: "night-2".to_owned(), ..roomy.clone() };
+    attempt(&small, &registry, Step::Snapshot).await;
+    small.step(Step::Fit, &registry, &listen).await.unwrap();
+    let told = std::mem::take(&mut *said.lock().unwrap());
+    assert!(told[0].starts_with("blend is left out: it may take "), "{told:?}");
+    assert!(told.contains(&"fits ials".to_owned()) && !told.contains(&"fits blend".to_owned()), "{told:?}");
+
+    let none = Night { memory: 1 << 20, ..small };
+    let refused = none.step(Step::Fit, &registry, &|_| {}).await.unwrap_err();
+    assert_eq!(exit::code(&refused), exit::USAGE);
+    assert!(refused.to_string().starts_with("--memory: expected at least "), "{refused}");
 }

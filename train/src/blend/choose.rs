@@ -9,9 +9,9 @@ use super::search::Judged;
 use crate::split::{Case, Split};
 
 /// Readers drawn at most.
-const MAX_CASES: usize = 5_000;
+pub(super) const MAX_CASES: usize = 5_000;
 /// Books taken of each member's list.
-const CANDIDATES: usize = 200;
+pub(super) const CANDIDATES: usize = 200;
 
 /// Scores of the candidates of each case, in the order of the split's cases.
 ///

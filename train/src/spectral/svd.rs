@@ -20,7 +20,7 @@ use super::panel::{gram, sparse_times, turned};
 use crate::{error::Error, matrix::Rows};
 
 /// Columns carried along beyond those that are wanted.
-const SPARE: usize = 16;
+pub(crate) const SPARE: usize = 16;
 /// Times the block is filtered by the polynomial.
 const PASSES: usize = 2;
 /// How much more the polynomial may raise the largest eigenvalue than those it damps: what `f32` still tells apart.

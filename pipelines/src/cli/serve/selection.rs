@@ -36,7 +36,7 @@ pub(super) struct Models {
     #[arg(long, env = "BOOKLOOP_EAGER")]
     eager: bool,
     /// Bytes of model files loaded at once, as in 4GiB; those not asked for longest are let go. 0 for no limit.
-    #[arg(long, env = "BOOKLOOP_MODEL_BYTES", default_value = "0", value_parser = bytes)]
+    #[arg(long, env = "BOOKLOOP_MODEL_BYTES", default_value = "0", value_parser = crate::cli::bytes)]
     model_bytes: u64,
     /// Ask every request for the claim tenant in x-jwt-payload, as a mesh sets it, also with one tenant.
     #[arg(long, env = "BOOKLOOP_REQUIRE_CLAIM", conflicts_with = "tenant_header")]
@@ -70,15 +70,6 @@ fn served<N>(names: Vec<Named<N>>) -> Served<N> {
         Named::All => None,
     };
     names.into_iter().map(one).collect::<Option<Vec<N>>>().map_or(Served::All, Served::These)
-}
-
-/// Bytes as a number with a unit of 1024 or none: `4GiB`, `512 MiB`, `1000`.
-fn bytes(text: &str) -> Result<u64, String> {
-    let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
-    let unit = units.into_iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
-    let (number, shift) = unit.unwrap_or((text, 0));
-    let parsed = number.trim_end().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
-    parsed.ok_or_else(|| format!("expected a number of bytes such as 4GiB, 512MiB or 1000, found {text:?}"))
 }
 
 impl Models {
@@ -153,15 +144,5 @@ mod tests {
             told("--all-tenants --tenant-header x-tenant"),
             "allx1 lazy Header(\"x-tenant\") shared/recommender"
         );
-    }
-
-    #[test]
-    fn bytes_have_units_of_1024() {
-        for (text, want) in [("0", 0), ("1000", 1000), ("3KiB", 3072), ("2 MiB", 2 << 20), ("4GiB", 4 << 30)] {
-            assert_eq!(bytes(text), Ok(want), "{text}");
-        }
-        for bad in ["", "GiB", "-1", "1.5GiB", "4GB", "99999999999TiB"] {
-            assert!(bytes(bad).is_err(), "{bad}");
-        }
     }
 }
