@@ -7,6 +7,7 @@ mod bad_input;
 mod clients;
 mod conform;
 mod faults;
+mod folder;
 mod loop_turns;
 #[path = "../models/tests/it/minio_server.rs"]
 mod minio_server;

@@ -9,6 +9,7 @@ mod conform;
 mod demo;
 mod drift;
 mod evaluate;
+mod fetch;
 mod keys;
 mod models;
 mod pipelines;
@@ -71,6 +72,7 @@ enum Command {
     Demo(demo::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
+    Fetch(fetch::Arguments),
     Serve(serve::Arguments),
     #[command(subcommand)]
     Drift(drift::Command),
@@ -156,6 +158,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(arguments) => arguments.run(&shared).await,
         Command::Train(arguments) => arguments.run(&shared).await,
         Command::Evaluate(arguments) => arguments.run(&shared).await,
+        Command::Fetch(arguments) => arguments.run(&shared).await,
         Command::Serve(arguments) => arguments.run().await,
         Command::Drift(command) => command.run(&shared).await,
         Command::Models(command) => command.run(&shared).await,
