@@ -8,6 +8,8 @@ mod clients;
 mod conform;
 mod faults;
 mod folder;
+#[path = "../serve/tests/it/issuer.rs"]
+mod issuer;
 mod loop_turns;
 #[path = "../models/tests/it/minio_server.rs"]
 mod minio_server;
@@ -19,5 +21,6 @@ mod restarts;
 mod restore_drill;
 mod swap;
 mod tidy;
+mod tokens;
 mod traces;
 mod writers;

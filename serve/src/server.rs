@@ -130,6 +130,9 @@ impl Server {
                 fleet
             }
         };
+        if let Some(tokens) = &fleet.process.options.tokens {
+            fleet.spawn(Arc::clone(tokens).follow(fleet.stopped()));
+        }
         let open = |listener, router| tokio::spawn(serve(listener, router, limits, drain, fleet.stopped()));
         let mut doors = vec![open(listener, crate::rest(Arc::clone(&fleet)))];
         doors.extend(grpc.map(|(listener, _)| open(listener, crate::grpc(Arc::clone(&fleet)))));

@@ -73,7 +73,7 @@ enum Command {
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
     Fetch(fetch::Arguments),
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     #[command(subcommand)]
     Drift(drift::Command),
     #[command(subcommand)]

@@ -2,6 +2,7 @@
 
 mod mounted;
 mod selection;
+mod tokens;
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use ::models::split;
-use ::serve::{Error, ModelSource, Running, Server, Style, Trial};
+use ::serve::{Callers, Error, ModelSource, Running, Server, Style, Trial};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -31,6 +32,8 @@ use crate::{
 pub(super) struct Arguments {
     #[command(flatten)]
     models: selection::Models,
+    #[command(flatten)]
+    verified: tokens::Verified,
     #[command(flatten)]
     stream: stream::Stream,
     #[command(flatten)]
@@ -108,6 +111,10 @@ impl Arguments {
             },
             ModelSource::Registry(_) | ModelSource::Fixed { .. } => self.stream.brokers_producer()?,
         };
+        options.tokens = self.verified.open(options.clock.clone()).await?;
+        if options.tokens.is_some() {
+            options.callers = Callers::Claim;
+        }
         options.listen = SocketAddr::new(self.host, self.http_port);
         options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));

@@ -21,7 +21,12 @@ use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::scout::{Selection, Served};
-pub(crate) use self::{keeper::Desk, scout::Scout, shelf::Shelf};
+pub(crate) use self::{
+    caller::{CLAIMS, once},
+    keeper::Desk,
+    scout::Scout,
+    shelf::Shelf,
+};
 use crate::{
     admit::Admission,
     canary::Experiment,
