@@ -8,7 +8,10 @@ mod broker;
 mod clients;
 mod conform;
 mod faults;
+mod folder;
 mod hostile;
+#[path = "../serve/tests/it/issuer.rs"]
+mod issuer;
 #[path = "../models/tests/it/kafka_server.rs"]
 mod kafka_server;
 mod loop_turns;
@@ -22,5 +25,6 @@ mod restarts;
 mod restore_drill;
 mod swap;
 mod tidy;
+mod tokens;
 mod traces;
 mod writers;

@@ -62,10 +62,15 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Starts `bookloop serve` on a free port; `place` names store and tenant.
+    /// Starts `bookloop serve` on a free port; `place` names store and tenant, which are looked at ten times a second.
     pub fn start(place: &str) -> Self {
+        Self::with(&format!("{place} --poll-ms 100"))
+    }
+
+    /// Starts `bookloop serve` on a free port; `place` names what it serves.
+    pub fn with(place: &str) -> Self {
         let mut child = bookloop()
-            .args(format!("serve {place} --http-port 0 --poll-ms 100 --drain-seconds 1").split(' '))
+            .args(format!("serve {place} --http-port 0 --drain-seconds 1").split(' '))
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
@@ -105,16 +110,20 @@ pub fn http() -> Http {
 /// The `k` books for a reader, as the predictor tells them under V1, or what went wrong.
 pub async fn predict(client: &Http, url: &str, reader: &str, k: u32) -> Result<Value, String> {
     let body = format!("{{\"instances\":[{{\"user_id\":\"{reader}\",\"k\":{k}}}]}}");
-    let request = Request::post(format!("{url}/v1/models/recommender:predict")).body(Full::from(body));
-    let request = request.expect("the predictor's address is a URL");
+    let mut answer = post(client, &format!("{url}/v1/models/recommender:predict"), body).await?;
+    Ok(answer["predictions"][0].take())
+}
+
+/// What a predictor answers a body with, or what went wrong.
+pub async fn post(client: &Http, url: &str, body: String) -> Result<Value, String> {
+    let request = Request::post(url).body(Full::from(body)).expect("the predictor's address is a URL");
     let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
     if !status.is_success() {
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
     }
-    let mut answer: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-    Ok(answer["predictions"][0].take())
+    serde_json::from_slice(&body).map_err(|error| error.to_string())
 }
 
 /// Asks at `rate` a second until told to stop, request `n` when it is due whatever the others take. What came of each, in

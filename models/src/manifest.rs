@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{ModelName, Version},
+    registry::ORIGIN_FILE,
     signature,
     store::key,
 };
@@ -80,7 +81,7 @@ impl Manifest {
             }
             let of_a_signature =
                 path.strip_suffix(".sig").is_some_and(|stem| stem == "model" || stem.starts_with("model."));
-            if path == signature::MANIFEST_FILE || of_a_signature {
+            if [signature::MANIFEST_FILE, ORIGIN_FILE].contains(&path.as_str()) || of_a_signature {
                 return Err(format!("file {path:?}: the name is taken"));
             }
             if self.files[..place].iter().any(|earlier| earlier.path == *path) {

@@ -6,7 +6,7 @@ use axum::http::HeaderName;
 use jiff::{SignedDuration, Timestamp};
 use models::{ModelName, TenantName};
 
-use crate::{judge::Policy, spans::Spans, wire::cloudevent::Style};
+use crate::{judge::Policy, spans::Spans, tokens::Tokens, wire::cloudevent::Style};
 
 /// The most books one list may have.
 pub const MAX_K: usize = 1000;
@@ -61,7 +61,8 @@ pub enum Callers {
     /// this tenant all the same, save where it is [`SHARED`], which is everyone's.
     #[default]
     Anyone,
-    /// The mesh, by the claim `tenant` in `x-jwt-payload`, and nobody else.
+    /// The mesh, by the claim `tenant` in `x-jwt-payload`, and nobody else; with [`Options::tokens`] the caller's token in
+    /// its place.
     Claim,
     /// The caller, in this header: for places without a mesh, where who can connect may ask for any tenant. A request
     /// that comes with a claim is refused, since no mesh can have set it.
@@ -80,6 +81,8 @@ pub struct Options {
     pub model: ModelName,
     /// Who says which tenant a request is for.
     pub callers: Callers,
+    /// What verifies callers' tokens where no mesh does, for [`Callers::Claim`].
+    pub tokens: Option<Arc<Tokens>>,
     /// Requests of one tenant admitted at once, counted as [`Limits::in_flight`]; with `None` half of those where
     /// several tenants are served, else all.
     pub tenant_in_flight: Option<usize>,
@@ -126,6 +129,7 @@ impl Options {
             tenant,
             model,
             callers: Callers::default(),
+            tokens: None,
             tenant_in_flight: None,
             model_bytes: 0,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -172,6 +176,9 @@ impl Options {
         problems.extend(self.policy.problems().into_iter().map(|problem| format!("policy.{problem}")));
         if !self.click_window.is_positive() {
             problems.push(format!("click_window: expected more than 0, found {} s", self.click_window.as_secs()));
+        }
+        if self.tokens.is_some() && self.callers != Callers::Claim {
+            problems.push("callers: expected a claim where tokens are verified".into());
         }
         let doors = [("listen", Some(self.listen)), ("grpc", self.grpc), ("admin", self.admin)];
         for (place, (name, address)) in doors.iter().enumerate() {

@@ -68,6 +68,9 @@ pub enum Refusal {
     /// Nobody who could know says which tenant the caller belongs to.
     #[error("{0}")]
     NoTenant(String),
+    /// The caller's token counts for nothing. Says why, and nothing of what would have counted.
+    #[error("token refused: {0}")]
+    BadToken(&'static str),
     /// Nothing is served to the caller's tenant. Says no more, so that nobody learns who else is served.
     #[error("no model is served to this tenant")]
     UnknownTenant,
@@ -155,6 +158,7 @@ impl Refusal {
             Self::Decided { .. } => (StatusCode::FORBIDDEN, "decided-elsewhere"),
             Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, "not-offered"),
             Self::NoTenant(_) => (StatusCode::UNAUTHORIZED, "no-tenant"),
+            Self::BadToken(_) => (StatusCode::UNAUTHORIZED, BAD_TOKEN),
             Self::UnknownTenant => (StatusCode::NOT_FOUND, "unknown-tenant"),
             Self::NotReady { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
             Self::TenantShed => (StatusCode::TOO_MANY_REQUESTS, "tenant-shed"),
@@ -168,7 +172,7 @@ impl Refusal {
     pub fn grpc_code(&self) -> Code {
         match self {
             Self::Bad(_) => Code::InvalidArgument,
-            Self::NoTenant(_) => Code::Unauthenticated,
+            Self::NoTenant(_) | Self::BadToken(_) => Code::Unauthenticated,
             Self::UnknownTenant | Self::UnknownModel { .. } | Self::UnknownVersion { .. } => Code::NotFound,
             Self::TooLarge { .. } | Self::TenantShed => Code::ResourceExhausted,
             Self::NotReady { .. } | Self::Shed => Code::Unavailable,
@@ -192,6 +196,9 @@ impl From<&Refusal> for tonic::Status {
         Self::new(refusal.grpc_code(), refusal.to_string())
     }
 }
+
+/// The word for a token that counts for nothing: its bearer is challenged in other words than who brought none.
+pub(crate) const BAD_TOKEN: &str = "bad-token";
 
 /// The word for logs, carried on the response.
 #[derive(Debug, Clone, Copy)]

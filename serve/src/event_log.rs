@@ -116,6 +116,8 @@ pub struct EventLog {
     sender: mpsc::Sender<Record>,
     counters: Arc<Counters>,
     byte_limit: usize,
+    /// Whether the stream keeps records; where it does not none is offered, so none counts as delivered.
+    keeps: bool,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -123,9 +125,9 @@ impl EventLog {
     /// Starts the background task that hands records to `producer`. Must be called within a tokio runtime.
     pub fn start(queue: EventQueue, producer: Arc<dyn Producer>) -> Self {
         let (sender, receiver) = mpsc::channel(queue.records);
-        let counters = Arc::new(Counters::default());
+        let (counters, keeps) = (Arc::new(Counters::default()), producer.keeps());
         let task = tokio::spawn(deliver(receiver, Arc::clone(&counters), producer, queue.linger));
-        Self { sender, counters, byte_limit: queue.bytes, task: Arc::new(Mutex::new(Some(task))) }
+        Self { sender, counters, byte_limit: queue.bytes, keeps, task: Arc::new(Mutex::new(Some(task))) }
     }
 
     /// Offers a prediction. Never waits.
@@ -139,6 +141,9 @@ impl EventLog {
     }
 
     fn offer(&self, record: Record) {
+        if !self.keeps {
+            return;
+        }
         let counters = &self.counters;
         counters.offered.fetch_add(1, Ordering::SeqCst);
         if counters.closed.load(Ordering::SeqCst) {

@@ -7,6 +7,7 @@
 //! - [`engine`]: the room: a question and a snapshot of resident versions in, an answer out. No transport, no clock.
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
 //! - [`fleet`], [`service`]: which models there are, whose a request is, what is in memory; and one model's part in it.
+//! - [`tokens`]: who a caller is, where no mesh says it.
 //! - [`shadow`]: the next version compared before anyone meets it. [`canary`]: a trial as this process sees it. [`judge`]:
 //!   when its step may be left, and when it has done harm.
 //! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
@@ -43,6 +44,7 @@ pub mod shadow;
 mod shown;
 pub mod spans;
 mod statistics;
+pub mod tokens;
 pub mod watch;
 pub mod wire;
 
@@ -58,5 +60,6 @@ pub use rest::{admin, rest};
 pub use server::{ModelSource, Running, Server, Totals};
 pub use service::Service;
 pub use spans::Spans;
+pub use tokens::{Expected, KeySource, Refresh, Tokens};
 pub use watch::Watcher;
 pub use wire::cloudevent::Style;

@@ -8,7 +8,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use models::{Artifact, Registry, TenantName, Version, stream::Producer};
+use models::{Artifact, Registry, TenantName, Version, event::Arm, stream::Producer};
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,6 +20,7 @@ use tower::Service as _;
 use crate::{
     canary::Experiment,
     config::{Callers, Drain, Limits, Options},
+    current::Resident,
     error::Error,
     event_log::EventCounts,
     fleet::{Fleet, Scout, Selection},
@@ -48,6 +49,10 @@ pub enum ModelSource {
     Fixed {
         /// The number it answers under.
         version: Version,
+        /// Digest of its manifest, hex; empty for a model without one.
+        digest: String,
+        /// Bytes of its file, which [`Options::model_bytes`] bounds; 0 for a model without one.
+        bytes: u64,
         /// The model.
         artifact: Arc<Artifact>,
     },
@@ -119,12 +124,15 @@ impl Server {
                 fleet.spawn(scout.run(asked, fleet.stopped()));
                 fleet
             }
-            ModelSource::Fixed { version, artifact } => {
+            ModelSource::Fixed { version, digest, bytes, artifact } => {
                 let (fleet, service) = Fleet::of_one(options, producer);
-                fleet.install(service, version, artifact);
+                fleet.install(service, Resident { version, arm: Arm::Stable, digest, artifact }, bytes)?;
                 fleet
             }
         };
+        if let Some(tokens) = &fleet.process.options.tokens {
+            fleet.spawn(Arc::clone(tokens).follow(fleet.stopped()));
+        }
         let open = |listener, router| tokio::spawn(serve(listener, router, limits, drain, fleet.stopped()));
         let mut doors = vec![open(listener, crate::rest(Arc::clone(&fleet)))];
         doors.extend(grpc.map(|(listener, _)| open(listener, crate::grpc(Arc::clone(&fleet)))));

@@ -10,7 +10,8 @@ use crate::{
     artifact::Artifact,
     digest, format,
     id::{ModelName, Version},
-    manifest::{MODEL_FILE, Manifest},
+    manifest::{FileRef, MODEL_FILE, Manifest},
+    signature::Trust,
     store::key,
 };
 
@@ -56,22 +57,7 @@ impl Registry {
         manifest_sha256: &str,
         bundles: &[Bytes],
     ) -> Result<(), Error> {
-        let check = |bundle: Option<&[u8]>| {
-            let refused = |source| Error::Unvouched { name: name.to_string(), source };
-            self.trust.check(bundle, manifest, manifest_sha256).map(drop).map_err(refused)
-        };
-        if bundles.is_empty() {
-            return check(None);
-        }
-        // The newest first: it is the one that a change of keys added.
-        let mut verdict = Ok(());
-        for bundle in bundles.iter().rev() {
-            verdict = check(Some(bundle));
-            if verdict.is_ok() {
-                break;
-            }
-        }
-        verdict
+        vouched(&self.trust, name, manifest, manifest_sha256, bundles)
     }
 
     /// Whether a version satisfies the signature policy, from what the store holds.
@@ -106,11 +92,7 @@ impl Registry {
         let manifest = self.manifest_of(name, standing).await?;
         let bundles = self.signatures_of(name, standing).await?;
         self.vouched(name, &manifest, &standing.manifest_sha256, &bundles)?;
-        let file = manifest.file(MODEL_FILE).ok_or_else(|| Error::Corrupt {
-            object: format!("manifest of version {version} of {name}"),
-            expected: MODEL_FILE.into(),
-            found: "no such file".into(),
-        })?;
+        let file = model_file(&manifest)?;
         let object = key::blob(&file.sha256);
         let artifact = self.decoded(&object, &file.sha256).await?.map_err(|source| Error::Format {
             name: name.to_string(),
@@ -160,10 +142,45 @@ impl Registry {
     }
 }
 
+/// Whether `trust` lets a version with these signature bundles, oldest first, be used. One that is good is enough.
+pub(super) fn vouched(
+    trust: &Trust,
+    name: &ModelName,
+    manifest: &Manifest,
+    manifest_sha256: &str,
+    bundles: &[Bytes],
+) -> Result<(), Error> {
+    let check = |bundle: Option<&[u8]>| {
+        let refused = |source| Error::Unvouched { name: name.to_string(), source };
+        trust.check(bundle, manifest, manifest_sha256).map(drop).map_err(refused)
+    };
+    if bundles.is_empty() {
+        return check(None);
+    }
+    // The newest first: it is the one that a change of keys added.
+    let mut verdict = Ok(());
+    for bundle in bundles.iter().rev() {
+        verdict = check(Some(bundle));
+        if verdict.is_ok() {
+            break;
+        }
+    }
+    verdict
+}
+
+/// The listed file that holds the model.
+pub(super) fn model_file(manifest: &Manifest) -> Result<&FileRef, Error> {
+    manifest.file(MODEL_FILE).ok_or_else(|| Error::Corrupt {
+        object: format!("manifest of {}", manifest.name),
+        expected: MODEL_FILE.into(),
+        found: "no such file".into(),
+    })
+}
+
 /// The digest of a model's bytes and, as far as they are one, the model: side by side, because each takes about as long.
 ///
 /// The model must not be used before the digest is known to be the right one.
-fn hash_and_decode(bytes: &Bytes) -> (String, Result<Artifact, format::Error>) {
+pub(super) fn hash_and_decode(bytes: &Bytes) -> (String, Result<Artifact, format::Error>) {
     std::thread::scope(|scope| {
         let hashing = scope.spawn(|| digest::sha256(bytes));
         let artifact = format::decode(bytes);

@@ -10,6 +10,7 @@ pub mod copy;
 pub mod desired;
 mod diff;
 mod error;
+mod folder;
 mod gc;
 mod load;
 mod log;
@@ -36,6 +37,7 @@ pub use self::{
     commit::{Intent, Receipt},
     diff::{Diff, Overlap, Pair, diff},
     error::Error,
+    folder::{Folder, ORIGIN_FILE, Origin, load_folder},
     gc::{Collection, MIN_AGE, Retention},
     load::Loaded,
     log::{Entry, FORMAT, Op, PIN, Status},

@@ -79,6 +79,26 @@ pub struct Received {
 pub trait Producer: Send + Sync {
     /// Returns when all records are stored, in order per key; on an error some may have been.
     async fn send(&self, messages: Vec<Message>) -> Result<(), Error>;
+
+    /// Whether records are kept at all; where they are not, none need be sent.
+    fn keeps(&self) -> bool {
+        true
+    }
+}
+
+/// No stream: what is sent is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Nowhere;
+
+#[async_trait]
+impl Producer for Nowhere {
+    async fn send(&self, _messages: Vec<Message>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn keeps(&self) -> bool {
+        false
+    }
 }
 
 /// Receives records as one member of a group.

@@ -1,8 +1,9 @@
-//! The life of versions after their registration: collected, copied, brought back, applied, exported. Time is wound by
-//! hand: the store stamps objects with it, and every decision names it.
+//! The life of versions after their registration: collected, copied, brought back, applied, exported, mounted. Time is
+//! wound by hand: the store stamps objects with it, and every decision names it.
 
 mod collect;
 mod copies;
+mod folder;
 mod travel;
 
 use std::{

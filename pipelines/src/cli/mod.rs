@@ -9,6 +9,7 @@ mod conform;
 mod demo;
 mod drift;
 mod evaluate;
+mod fetch;
 mod keys;
 mod models;
 mod pipelines;
@@ -71,7 +72,8 @@ enum Command {
     Demo(demo::Arguments),
     Train(train::Arguments),
     Evaluate(evaluate::Arguments),
-    Serve(serve::Arguments),
+    Fetch(fetch::Arguments),
+    Serve(Box<serve::Arguments>),
     #[command(subcommand)]
     Drift(drift::Command),
     #[command(subcommand)]
@@ -165,6 +167,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Demo(arguments) => arguments.run(&shared).await,
         Command::Train(arguments) => arguments.run(&shared).await,
         Command::Evaluate(arguments) => arguments.run(&shared).await,
+        Command::Fetch(arguments) => arguments.run(&shared).await,
         Command::Serve(arguments) => arguments.run().await,
         Command::Drift(command) => command.run(&shared).await,
         Command::Models(command) => command.run(&shared).await,

@@ -1,6 +1,8 @@
 //! `bookloop serve`: the predictor as a process.
 
+mod mounted;
 mod selection;
+mod tokens;
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +11,7 @@ use std::{
 };
 
 use ::models::split;
-use ::serve::{Error, ModelSource, Running, Server, Style, Trial};
+use ::serve::{Callers, Error, ModelSource, Running, Server, Style, Trial};
 use clap::Args;
 use jiff::Timestamp;
 
@@ -23,11 +25,15 @@ use crate::{
 ///
 /// Follows the registries: when an alias moves, the new version is loaded beside the old one, warmed, and swapped in
 /// without losing a request. One process may serve several models of several tenants. SIGTERM drains.
+///
+/// With --model-dir there is no registry: the one version in a folder is checked, served, and never followed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     #[command(flatten)]
     models: selection::Models,
+    #[command(flatten)]
+    verified: tokens::Verified,
     #[command(flatten)]
     stream: stream::Stream,
     #[command(flatten)]
@@ -53,7 +59,7 @@ pub(super) struct Arguments {
     popular_only: bool,
     /// Share of the requests that the version of `staging` scores too, for nobody, while no trial runs; /experiments tells
     /// how alike the lists are.
-    #[arg(long, env = "BOOKLOOP_SHADOW", default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
+    #[arg(long, env = "BOOKLOOP_SHADOW", default_value_t = 0.0, value_name = "SHARE", value_parser = share, conflicts_with = "model_dir")]
     shadow: f64,
     /// Type of the events that answer CloudEvents.
     #[arg(long, env = "BOOKLOOP_CE_TYPE", value_parser = attribute)]
@@ -65,11 +71,14 @@ pub(super) struct Arguments {
     #[arg(long, env = "BOOKLOOP_CE_MERGE")]
     ce_merge: bool,
     /// Milliseconds between two looks at a registry; new tenants and models are looked for every tenth time.
-    #[arg(long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long, env = "BOOKLOOP_POLL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with = "model_dir"
+    )]
     poll_ms: u64,
     /// Do what the judge of trials says, once a second: greater shares step by step, and a version that does harm to
     /// nobody and into quarantine. For one predictor per model; production stays a person's decision.
-    #[arg(long, env = "BOOKLOOP_STEER")]
+    #[arg(long, env = "BOOKLOOP_STEER", conflicts_with = "model_dir")]
     steer: bool,
     /// Seconds between failing readiness and closing the door, so that balancers look away first.
     #[arg(long, env = "BOOKLOOP_DRAIN_SECONDS", default_value_t = 10)]
@@ -80,6 +89,7 @@ const EXAMPLES: &str = "\
 Examples:
   bookloop serve --store file:///var/lib/bookloop --tenant acme-books
   curl -s localhost:8080/v1/models/recommender:predict -d '{\"instances\":[{\"user_id\":\"u-17\",\"k\":5}]}'
+  bookloop serve --model-dir /mnt/models
   bookloop serve --store s3://models --all-tenants --model recommender,next-book --model-bytes 4GiB --admin-port 9090";
 
 /// An attribute that travels as a header.
@@ -94,10 +104,17 @@ impl Arguments {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let (mut options, source) = self.models.read()?;
         let name = stream::process_name("predictor");
-        let producer = match source.tenants.only() {
-            Some(tenant) => self.stream.producer(&source.root.tenant(tenant), &name)?,
-            None => self.stream.tenants_producer(&source.root, &name)?,
+        let producer = match &source {
+            ModelSource::Store(selection) => match selection.tenants.only() {
+                Some(tenant) => self.stream.producer(&selection.root.tenant(tenant), &name)?,
+                None => self.stream.tenants_producer(&selection.root, &name)?,
+            },
+            ModelSource::Registry(_) | ModelSource::Fixed { .. } => self.stream.brokers_producer()?,
         };
+        options.tokens = self.verified.open(options.clock.clone()).await?;
+        if options.tokens.is_some() {
+            options.callers = Callers::Claim;
+        }
         options.listen = SocketAddr::new(self.host, self.http_port);
         options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
@@ -111,7 +128,7 @@ impl Arguments {
         options.drain.delay = Duration::from_secs(self.drain_seconds);
         let collector = self.telemetry.start("bookloop-predictor")?;
         options.spans = collector.as_ref().map(telemetry::Collector::spans);
-        let running = Server::start(options, ModelSource::Store(source), producer).await.map_err(not_started)?;
+        let running = Server::start(options, source, producer).await.map_err(not_started)?;
         eprintln!("listening on http://{}", running.address());
         if let Some(grpc) = running.grpc_address() {
             eprintln!("gRPC on {grpc}");

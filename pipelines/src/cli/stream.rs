@@ -6,7 +6,7 @@ use ::models::{
     Store,
     event::Topic,
     stream::{
-        Consumer, Producer,
+        Consumer, Nowhere, Producer,
         files::{FileConsumer, FileProducer},
         kafka::{KafkaConsumer, KafkaProducer, Options},
         tenants::TenantFiles,
@@ -43,6 +43,17 @@ impl Stream {
         Ok(match self.options()? {
             Some(options) => Arc::new(KafkaProducer::new(&options)?),
             None => Arc::new(FileProducer::new(root.clone(), name)?),
+        })
+    }
+
+    /// A producer for a process that has no store: to Kafka, or nowhere, which is said.
+    pub(super) fn brokers_producer(&self) -> anyhow::Result<Arc<dyn Producer>> {
+        Ok(match self.options()? {
+            Some(options) => Arc::new(KafkaProducer::new(&options)?),
+            None => {
+                eprintln!("answers and outcomes are not recorded: there is neither --kafka nor a store");
+                Arc::new(Nowhere)
+            }
         })
     }
 

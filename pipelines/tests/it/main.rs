@@ -1,6 +1,7 @@
 //! What this crate promises to a cluster and to the registry.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod deployed;
 mod night;
 mod ramp;
 mod rendered;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The claims of a caller whom the mesh knows.
-const CLAIMS: HeaderName = HeaderName::from_static("x-jwt-payload");
+pub(crate) const CLAIMS: HeaderName = HeaderName::from_static("x-jwt-payload");
 
 impl Options {
     /// The name of the tenant a request is for, as far as its caller may say so. Whether it is served is another
@@ -29,6 +29,10 @@ impl Options {
             },
             Callers::Claim => match claim(headers)? {
                 Some(claimed) => Ok(String::from(claimed).into()),
+                None if self.tokens.is_some() => {
+                    let words = "authorization: expected a bearer token with the claim tenant, found none";
+                    Err(Refusal::NoTenant(words.into()))
+                }
                 None => Err(Refusal::NoTenant(format!("{CLAIMS}: expected the claim tenant, found none"))),
             },
             Callers::Header(_) if headers.contains_key(CLAIMS) => {
@@ -49,7 +53,7 @@ fn claim(headers: &HeaderMap) -> Result<Option<TenantName>, Refusal> {
 }
 
 /// A header that may not come twice: of two, one would be somebody else's word.
-fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Refusal> {
+pub(crate) fn once<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

@@ -11,22 +11,28 @@ mod shelf;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::Ordering},
 };
 
 use arc_swap::ArcSwap;
 use axum::http::HeaderMap;
-use models::{Artifact, ModelName, Registry, TenantName, Version, stream::Producer};
+use models::{ModelName, Registry, TenantName, stream::Producer};
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
 
 pub use self::scout::{Selection, Served};
-pub(crate) use self::{keeper::Desk, scout::Scout, shelf::Shelf};
+pub(crate) use self::{
+    caller::{CLAIMS, once},
+    keeper::Desk,
+    scout::Scout,
+    shelf::Shelf,
+};
 use crate::{
     admit::Admission,
     canary::Experiment,
     config::{Callers, Options},
-    error::{Refusal, cut},
+    current::{Resident, Snapshot},
+    error::{Error, Refusal, cut},
     event_log::EventLog,
     health::State,
     metrics::Readings,
@@ -186,21 +192,35 @@ impl Fleet {
         self.spawn(desk.keep(asked, self.stop.subscribe()));
     }
 
-    /// Brings in the one model of a fleet that follows no registry, once it has passed its rehearsal.
-    pub(crate) fn install(&self, service: Arc<Service>, version: Version, artifact: Arc<Artifact>) {
+    /// Brings in the one model of a fleet that follows no registry, once it has passed its rehearsal. Its `bytes` count
+    /// for as long as the process serves; an error where they are more than there may be.
+    pub(crate) fn install(&self, service: Arc<Service>, resident: Resident, bytes: u64) -> Result<(), Error> {
+        let budget = &self.process.budget;
+        let held = budget.take(bytes).ok_or_else(|| Error::NoRoom {
+            what: format!("model {} takes", service.model),
+            needed: bytes,
+            limit: budget.limit().unwrap_or(u64::MAX),
+        })?;
+        service.bytes.store(held.bytes(), Ordering::Relaxed);
+        let mut stop = self.stopped();
         self.spawn(async move {
             service.health.warming();
-            let rehearsed = Arc::clone(&artifact);
+            let version = resident.version;
+            let rehearsed = Arc::clone(&resident.artifact);
             let rehearsed = tokio::task::spawn_blocking(move || crate::watch::rehearse(&rehearsed));
             match rehearsed.await.expect("a rehearsal catches panics") {
-                Ok(()) => service.install(version, artifact),
+                Ok(()) => drop(service.publish(Snapshot::fixed(resident))),
                 Err(failure) => {
                     service.metrics.load_failed();
                     service.health.trouble(Some(format!("version {version} fails its rehearsal")));
                     tracing::error!(version = version.get(), ?failure, "model fails its rehearsal");
                 }
             }
+            // A fleet that is gone says nothing more.
+            let _stopped = stop.wait_for(|stopped| *stopped).await;
+            drop(held);
         });
+        Ok(())
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -58,11 +58,16 @@ fn is_packed(headers: &HeaderMap) -> bool {
 }
 
 /// Runs a method on a message that has arrived whole, under the limits of every body. Reflection talks to and fro.
-async fn carry(fleet: &Fleet, request: Request, next: Next, done: &Slot) -> Response {
+async fn carry(fleet: &Fleet, mut request: Request, next: Next, done: &Slot) -> Response {
     if !is_grpc(request.headers()) {
         let refusal = Refusal::NotGrpc;
         done.refuse(&refusal);
         return refusal.into_response();
+    }
+    if let Some(tokens) = &fleet.process.options.tokens
+        && let Err(refusal) = tokens.vouch(request.headers_mut()).await
+    {
+        return done.refuse(&refusal).into_http();
     }
     if request.uri().path().starts_with("/grpc.reflection.") {
         return next.run(request).await;

@@ -32,7 +32,7 @@ use crate::{
     call::{Answered, Call, Trace},
     error::Refusal,
     fleet::Fleet,
-    grpc,
+    grpc, tokens,
 };
 
 /// The version, or versions, that scored, ascending and comma separated.
@@ -72,6 +72,9 @@ pub fn rest(fleet: Arc<Fleet>) -> Router {
         .route("/v2/repository/models/{model}/unload", post(repository::decided));
     if fleet.shows_operators_at_the_main_door() {
         router = router.merge(watched());
+    }
+    if let Some(tokens) = &fleet.process.options.tokens {
+        router = router.layer(middleware::from_fn_with_state(Arc::clone(tokens), tokens::vouch));
     }
     finish(router, Arc::clone(&fleet)).merge(grpc::routes(fleet))
 }

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use super::{arms_text, header_text};
 use crate::{
     call::Trace,
-    error::{Kind, Refusal},
+    error::{BAD_TOKEN, Kind, Refusal},
     fleet::Fleet,
     metrics::Protocol,
     spans::trace_id,
@@ -69,6 +69,7 @@ pub(super) async fn observe(State(fleet): State<Arc<Fleet>>, mut request: Reques
     let mut response = handled.unwrap_or_else(|_| Refusal::Bug.into_response());
     drop(in_flight);
     let status = response.status();
+    let had_token = response.extensions().get::<Kind>().is_some_and(|kind| kind.0 == BAD_TOKEN);
     let headers = response.headers_mut();
     if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         // Spread by the request, so that those who were refused together do not come back together.
@@ -76,7 +77,8 @@ pub(super) async fn observe(State(fleet): State<Arc<Fleet>>, mut request: Reques
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        let challenge = if had_token { r#"Bearer error="invalid_token""# } else { "Bearer" };
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     echo(&ids, headers);
     if fleet.process.life.is_leaving() {

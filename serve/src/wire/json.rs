@@ -32,7 +32,7 @@ pub(super) fn check_depth(body: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Parses a whole body as an object.
-pub(super) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     check_depth(body)?;
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => parse(body),

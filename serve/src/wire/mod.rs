@@ -6,7 +6,7 @@
 pub(crate) mod binary;
 pub(crate) mod claims;
 pub mod cloudevent;
-mod json;
+pub(crate) mod json;
 pub(crate) mod outcome;
 pub(crate) mod rules;
 mod tensor;

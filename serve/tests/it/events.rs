@@ -7,7 +7,8 @@ use std::{
 
 use axum::{body::Body, http::Request};
 use expect_test::expect;
-use serve::EventCounts;
+use models::stream::Nowhere;
+use serve::{EventCounts, Fleet};
 
 use crate::world::{Shop, World, artifact, options, send, version};
 
@@ -148,4 +149,15 @@ async fn leaving_counts_what_could_not_be_delivered() {
     let late = shop.service.events().counts();
     assert_eq!((late.offered, late.dropped_shutdown), (2, 2), "offered too late");
     assert!(balanced(late));
+}
+
+#[tokio::test]
+async fn where_there_is_no_stream_nothing_is_offered_and_nothing_counts_as_delivered() {
+    let (fleet, service) = Fleet::of_one(options(), Arc::new(Nowhere));
+    service.install(version(7), Arc::new(artifact("")));
+    let body = r#"{"instances":[{"user_id":"ann"}]}"#;
+    let request = Request::post("/v1/models/recommender:predict").body(Body::from(body)).unwrap();
+    assert_eq!(send(&serve::rest(Arc::clone(&fleet)), request).await.status, 200);
+    fleet.events().flush().await;
+    assert_eq!(fleet.events().counts(), EventCounts::default());
 }

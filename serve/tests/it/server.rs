@@ -17,10 +17,13 @@ use tokio::{
 
 use crate::world::{Recorder, World, artifact, options, version};
 
+fn fixed() -> ModelSource {
+    ModelSource::Fixed { version: version(7), digest: String::new(), bytes: 0, artifact: Arc::new(artifact("")) }
+}
+
 async fn start(options: Options) -> (Running, Arc<Recorder>) {
     let stream = Arc::new(Recorder::default());
-    let source = ModelSource::Fixed { version: version(7), artifact: Arc::new(artifact("")) };
-    let running = Server::start(options, source, Arc::clone(&stream) as Arc<dyn Producer>).await.unwrap();
+    let running = Server::start(options, fixed(), Arc::clone(&stream) as Arc<dyn Producer>).await.unwrap();
     assert!(running.ready(Duration::from_secs(10)).await);
     (running, stream)
 }
@@ -82,7 +85,7 @@ async fn an_address_that_is_taken_is_named() {
     let (running, _) = start(options()).await;
     let mut same = options();
     same.listen = running.address();
-    let source = ModelSource::Fixed { version: version(7), artifact: Arc::new(artifact("")) };
+    let source = fixed();
     let refused = Server::start(same, source, Arc::new(Recorder::default())).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("cannot listen on {}", running.address()));
 }
@@ -202,4 +205,30 @@ async fn a_health_watch_is_told_of_the_drain_and_let_go_at_its_end() {
     }
     leaving.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(5), "no watcher held the door: {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_model_that_stays_is_counted_by_its_bytes_and_named_by_its_digest() {
+    let start = |model_bytes| {
+        let source = ModelSource::Fixed {
+            version: version(7),
+            digest: "0123456789abcdef".into(),
+            bytes: 1000,
+            artifact: Arc::new(artifact("")),
+        };
+        Server::start(Options { model_bytes, ..options() }, source, Arc::new(Recorder::default()))
+    };
+    let refused = start(999).await.unwrap_err().to_string();
+    assert_eq!(refused, "model recommender takes 1000 bytes, and the models of this process may take 999 bytes");
+    let running = start(1000).await.unwrap();
+    assert!(running.ready(Duration::from_secs(10)).await);
+    let metrics = running.fleet().metrics_text();
+    for line in [
+        "bookloop_model_bytes_held 1000",
+        r#"bookloop_model_bytes{tenant="acme-books",model="recommender"} 1000"#,
+        r#"bookloop_model_info{tenant="acme-books",model="recommender",version="7",digest="0123456789ab",role="production"} 1"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is in\n{metrics}");
+    }
+    running.shutdown().await;
 }

@@ -12,10 +12,11 @@ use std::{
 
 use ::models::{
     Manifest, Registry, Version,
-    registry::Exported,
+    registry::{Exported, ORIGIN_FILE},
     signature::{MANIFEST_FILE, SIGNATURE_FILE},
     store::key,
 };
+use bytes::Bytes;
 use clap::Args;
 use serde_json::json;
 
@@ -64,7 +65,7 @@ impl Export {
     pub(super) async fn run(self, shared: &Shared) -> anyhow::Result<()> {
         let registry = Registry::open(self.place.root()?).await?.trusting(self.trusted.trust()?);
         let version = registry.export(&self.place.model, self.version).await?;
-        write(&version, &self.to).map_err(|error| {
+        write(&version.in_folder(&self.place.tenant, self.version), &self.to).map_err(|error| {
             let code = if error.kind() == io::ErrorKind::AlreadyExists { exit::BAD_INPUT } else { exit::UNAVAILABLE };
             exit::coded(code, format!("--to {}: {error}", self.to.display()))
         })?;
@@ -99,7 +100,7 @@ impl Import {
 }
 
 /// Writes everything beside the folder's place, then moves it there.
-fn write(version: &Exported, to: &Path) -> io::Result<()> {
+fn write(files: &[(String, Bytes)], to: &Path) -> io::Result<()> {
     if fs::read_dir(to).is_ok_and(|mut inside| inside.next().is_some()) || to.is_file() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "expected a new or empty folder"));
     }
@@ -111,7 +112,7 @@ fn write(version: &Exported, to: &Path) -> io::Result<()> {
     partial.push(name);
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = parent.join(partial);
-    let written = write_all(version, &partial).and_then(|()| fs::rename(&partial, &absolute));
+    let written = write_all(files, &partial).and_then(|()| fs::rename(&partial, &absolute));
     if written.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_dir_all(&partial);
@@ -119,12 +120,9 @@ fn write(version: &Exported, to: &Path) -> io::Result<()> {
     written
 }
 
-fn write_all(version: &Exported, folder: &Path) -> io::Result<()> {
+fn write_all(files: &[(String, Bytes)], folder: &Path) -> io::Result<()> {
     fs::create_dir(folder)?;
-    let signatures = version.signatures.iter().enumerate().map(|(n, bytes)| (key::signature_file(n), bytes));
-    let files = version.files.iter().map(|(path, bytes)| (path.clone(), bytes));
-    let manifest = std::iter::once((MANIFEST_FILE.to_owned(), &version.manifest));
-    for (path, bytes) in manifest.chain(signatures).chain(files) {
+    for (path, bytes) in files {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
@@ -155,9 +153,9 @@ fn read(folder: &Path) -> Result<Exported, String> {
     }
     let mut files = Vec::new();
     paths.sort();
-    for path in paths.into_iter().filter(|path| path != MANIFEST_FILE) {
+    for path in paths.into_iter().filter(|path| ![MANIFEST_FILE, ORIGIN_FILE].contains(&path.as_str())) {
         if listed.file(&path).is_none() {
-            let expected = format!("{MANIFEST_FILE}, {SIGNATURE_FILE} and what the manifest lists");
+            let expected = format!("{MANIFEST_FILE}, {ORIGIN_FILE}, {SIGNATURE_FILE} and what the manifest lists");
             return Err(format!("{path}: expected only {expected}"));
         }
         let bytes = text(&path)?;
@@ -192,12 +190,13 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), Stri
 mod tests {
     use super::*;
 
-    fn exported() -> Exported {
-        Exported {
+    fn files() -> Vec<(String, Bytes)> {
+        let version = Exported {
             manifest: "{}".into(),
             signatures: vec!["s0".into(), "s1".into()],
             files: vec![("a/b.txt".into(), "b".into())],
-        }
+        };
+        version.in_folder(&"acme-books".parse().unwrap(), Version::FIRST)
     }
 
     #[test]
@@ -205,16 +204,16 @@ mod tests {
         let here = tempfile::tempdir().unwrap();
         let to = here.path().join("v1");
         fs::create_dir(&to).unwrap();
-        write(&exported(), &to).unwrap();
+        write(&files(), &to).unwrap();
         let mut paths = Vec::new();
         walk(here.path(), "", &mut paths).unwrap();
         paths.sort();
-        assert_eq!(paths, ["v1/a/b.txt", "v1/manifest.json", "v1/model.1.sig", "v1/model.sig"]);
-        let full = write(&exported(), &to).unwrap_err();
+        assert_eq!(paths, ["v1/a/b.txt", "v1/manifest.json", "v1/model.1.sig", "v1/model.sig", "v1/origin.json"]);
+        let full = write(&files(), &to).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::AlreadyExists);
 
-        let mut clash = exported();
-        clash.files.push(("a".into(), "not a folder".into()));
+        let mut clash = files();
+        clash.push(("a".into(), "not a folder".into()));
         assert!(write(&clash, &here.path().join("v2")).is_err());
         assert_eq!(fs::read_dir(here.path()).unwrap().count(), 1, "nothing is left of the failed one");
     }
