@@ -5,5 +5,6 @@ mod night;
 mod ramp;
 mod rendered;
 mod stand_in;
+mod steer;
 mod submit;
 mod trigger;

@@ -19,4 +19,5 @@ mod server;
 mod shadow;
 mod split;
 mod swap;
+mod together;
 mod world;
