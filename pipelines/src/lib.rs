@@ -4,7 +4,7 @@
 //! - [`step`]: the steps of a training run as one enum; [`night`]: what each does; [`local`]: all of them on this machine.
 //! - [`argo`], [`cluster`]: the steps as Workflow objects, and those objects on a cluster.
 //! - [`trigger`]: a cause in, at most one training run out; [`watch`]: the drift detector as a service.
-//! - [`ramp`]: what the judge says of a trial becomes a commit.
+//! - [`ramp`]: what the judge says of a trial becomes a commit; [`steer`]: so it does for every trial of a predictor.
 //! - [`ingest`]: sales on the stream become training data; [`inputs`]: where training data is read from.
 //! - [`desired`]: where aliases should point, read from a reviewed file.
 //! - [`simulate`], [`demo`], [`report`]: readers made up from a seed, the whole loop on one machine, and its page.
@@ -24,6 +24,7 @@ pub mod progress;
 pub mod ramp;
 pub mod report;
 pub mod simulate;
+pub mod steer;
 pub mod step;
 pub mod trigger;
 pub mod watch;

@@ -64,7 +64,8 @@ impl Ramp {
         self.registry.begin_trial(&self.model, Canary { version, weight_bp, salt }, &intent).await.map(drop)
     }
 
-    /// Does what the judge says of a trial, once. A trial that has moved on since it was judged stays as it is.
+    /// Does what the judge says of a trial, once, however many processes do so: a trial that has moved on since it was
+    /// judged stays as it is, and of two commits of one decision one counts.
     pub async fn follow(&self, experiment: &Experiment, now: Timestamp) -> Result<Moved, Error> {
         let intent = |reason: String| {
             let numbers = serde_json::to_value(experiment).expect("counts and tests are JSON");
@@ -75,8 +76,12 @@ impl Ramp {
             Decision::Hold { why } => return Ok(Moved::Stays { why: why.clone() }),
             // Harm is undone whatever the share has become meanwhile.
             Decision::RollBack { why } => {
-                self.registry.quarantine(&self.model, version, &intent(format!("rolled back: {why}"))).await?;
-                return Ok(Moved::RolledBack { why: why.clone() });
+                let held = self.registry.quarantine(&self.model, version, &intent(format!("rolled back: {why}"))).await;
+                return match held {
+                    // Another process has found the same.
+                    Ok(_) | Err(Error::Conflict { .. }) => Ok(Moved::RolledBack { why: why.clone() }),
+                    Err(error) => Err(error),
+                };
             }
             Decision::Expire { .. } => Some(0),
             Decision::Advance => judgement.numbers.policy.next_step(experiment.weight_bp),
@@ -85,13 +90,21 @@ impl Ramp {
         let state = self.registry.refresh().await?;
         let judged = |trial: &Canary| (trial.version, trial.weight_bp) == (version, experiment.weight_bp);
         let Some(trial) = state.model(&self.model)?.canary.filter(judged) else {
-            return Ok(Moved::Stays { why: "it has moved on since it was judged".to_owned() });
+            return Ok(moved_on());
         };
         let reason = match &judgement.decision {
             Decision::Expire { why } => format!("expired: {why}"),
             _ => format!("every condition of {} % is shown", experiment.weight_bp / 100),
         };
-        self.registry.step_trial(&self.model, trial, next, &intent(reason.clone())).await?;
-        Ok(if next == 0 { Moved::Expired { why: reason } } else { Moved::To(next) })
+        match self.registry.step_trial(&self.model, trial, next, &intent(reason.clone())).await {
+            Ok(_) if next == 0 => Ok(Moved::Expired { why: reason }),
+            Ok(_) => Ok(Moved::To(next)),
+            Err(Error::Conflict { .. }) => Ok(moved_on()),
+            Err(error) => Err(error),
+        }
     }
+}
+
+fn moved_on() -> Moved {
+    Moved::Stays { why: "it has moved on since it was judged".to_owned() }
 }

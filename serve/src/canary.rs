@@ -1,14 +1,17 @@
-//! A running trial as one process sees it: the step it is in, and what its judge says.
+//! A running trial: the step it is in, and what its judge says of everything that all its processes saw.
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
-use models::{Version, split::Salt};
+use jiff::Timestamp;
+use models::{ModelName, Version, split::Salt, store::key};
 use serde::Serialize;
 
 use crate::{
-    judge::{Evidence, Judgement, Policy, StepEvidence, judge},
+    config::Options,
+    exchange::{Exchange, Heard},
+    judge::{Decision, Evidence, Judgement, Policy, StepEvidence, judge},
     ledger::Ledger,
+    plan::Trial,
 };
 
 /// Answers slower than this, from the last byte of the request on, are counted as slow.
@@ -18,53 +21,65 @@ pub const SLOW: Duration = Duration::from_millis(500);
 /// another trial.
 #[derive(Debug)]
 pub(crate) struct Step {
-    pub(crate) version: Version,
+    /// The trial's name, the same in every process.
+    pub(crate) name: String,
     pub(crate) salt: Salt,
+    version: Version,
     pub(crate) weight_bp: u16,
-    pub(crate) since: Timestamp,
+    since: Timestamp,
     /// The trial's counts.
     pub(crate) ledger: Arc<Ledger>,
-    /// This step's place in them.
+    /// How they come to be those of every process, where it tells them.
+    pub(crate) exchange: Option<Arc<Exchange>>,
+    /// This step's place in them: the same in every process, since the log tells the steps.
     pub(crate) number: usize,
 }
 
+/// What a trial runs within.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    pub(crate) model: &'a ModelName,
+    pub(crate) stable: Version,
+    pub(crate) version: Version,
+    pub(crate) options: &'a Options,
+}
+
 impl Step {
-    /// The first step of a trial seen here.
-    pub(crate) fn first(
-        version: Version,
-        salt: Salt,
-        weight_bp: u16,
-        since: Timestamp,
-        window: SignedDuration,
-    ) -> Self {
-        Self::on(Arc::new(Ledger::new(window)), version, salt, weight_bp, since)
+    /// The running step of a trial: `running` itself, the one after it, or the first that is seen here. `None` for a
+    /// trial without a step.
+    pub(crate) fn of(trial: &Trial, setting: &Setting<'_>, running: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        let Setting { model, stable, version, options } = *setting;
+        let (first, last) = (trial.steps.first()?, trial.steps.last()?);
+        // The name tells trials apart by everything that is compared, and by when that began.
+        let name = key::trial_name(version, stable, &trial.salt, first.since);
+        let running = running.filter(|step| step.name == name);
+        if let Some(running) = running.filter(|step| step.number + 1 == trial.steps.len()) {
+            return Some(Arc::clone(running));
+        }
+        let shared = running.map(|step| (Arc::clone(&step.ledger), step.exchange.clone()));
+        let (ledger, exchange) = shared.unwrap_or_else(|| {
+            let exchange = options.process.clone().map(|process| Exchange::new(key::trial(model, &name), process));
+            (Arc::new(Ledger::new(options.click_window, exchange.is_some())), exchange.map(Arc::new))
+        });
+        for step in trial.steps.iter().skip(ledger.n_steps()) {
+            ledger.begin_step(step.weight_bp);
+        }
+        let (number, weight_bp, since) = (trial.steps.len() - 1, last.weight_bp, last.since);
+        Some(Arc::new(Self { name, salt: trial.salt, version, weight_bp, since, ledger, exchange, number }))
     }
 
-    /// The same trial at another share.
-    pub(crate) fn next(&self, weight_bp: u16, since: Timestamp) -> Self {
-        Self::on(Arc::clone(&self.ledger), self.version, self.salt, weight_bp, since)
-    }
-
-    fn on(ledger: Arc<Ledger>, version: Version, salt: Salt, weight_bp: u16, since: Timestamp) -> Self {
-        let number = ledger.begin_step(weight_bp);
-        Self { version, salt, weight_bp, since, ledger, number }
-    }
-
-    /// Whether this is a step of the trial of `version` under `salt`.
-    pub(crate) fn is_of(&self, version: Version, salt: Salt) -> bool {
-        (self.version, self.salt) == (version, salt)
-    }
-
-    /// Everything counted so far.
-    pub(crate) fn evidence(&self, now: Timestamp) -> Evidence {
+    /// Everything counted so far, by this process and those it has heard.
+    fn evidence(&self, now: Timestamp) -> Evidence {
         let lasted = now.duration_since(self.since).as_secs().max(0) as u64;
         Evidence { steps: self.ledger.read(now), step_secs: lasted }
     }
 }
 
-/// The trial as it stands in this process.
+/// A trial as it stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Experiment {
+    /// Its name: the folder of its evidence in the store.
+    pub trial: String,
     /// Rises with every change of versions or weight.
     pub epoch: u64,
     /// The version in production.
@@ -73,8 +88,13 @@ pub struct Experiment {
     pub canary_version: Version,
     /// Its share of readers, basis points.
     pub weight_bp: u16,
-    /// When this step began here.
+    /// When this step began, as the log says.
     pub since: Timestamp,
+    /// Processes whose counts these are, this one and those that have left included.
+    pub processes: usize,
+    /// Whether the counts of the others could be read when they were last looked for. Nothing advances and nothing ends
+    /// by time until they can; harm that was seen is harm.
+    pub whole: bool,
     /// What the judge says, and on what.
     #[serde(flatten)]
     pub judgement: Judgement,
@@ -83,13 +103,22 @@ pub struct Experiment {
 impl Experiment {
     /// A step's trial as it stands at `now`, under `policy`.
     pub(crate) fn of(step: &Step, epoch: u64, stable_version: Version, policy: &Policy, now: Timestamp) -> Self {
+        let alone = Heard { processes: 1, whole: true };
+        let Heard { processes, whole } = step.exchange.as_ref().map_or(alone, |exchange| exchange.heard());
+        let mut judgement = judge(&step.evidence(now), policy);
+        if !whole && matches!(judgement.decision, Decision::Advance | Decision::Expire { .. }) {
+            judgement.decision = Decision::Hold { why: "what other processes saw cannot be read".to_owned() };
+        }
         Self {
+            trial: step.name.clone(),
             epoch,
             stable_version,
             canary_version: step.version,
             weight_bp: step.weight_bp,
             since: step.since,
-            judgement: judge(&step.evidence(now), policy),
+            processes,
+            whole,
+            judgement,
         }
     }
 

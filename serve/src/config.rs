@@ -96,6 +96,12 @@ pub struct Options {
     pub admin: Option<SocketAddr>,
     /// Region written into records, if any.
     pub region: Option<String>,
+    /// The name under which this process tells the others of a trial what it saw, in the store: letters, digits and `-`,
+    /// drawn once per start, so that no two processes ever share it. With `None` it tells nobody, and a trial is judged by
+    /// what was seen here alone.
+    pub process: Option<String>,
+    /// Time between two rounds in which it tells and hears.
+    pub exchange_interval: Duration,
     /// Time between two looks at the registry.
     pub poll_interval: Duration,
     /// What one request may cost.
@@ -136,6 +142,8 @@ impl Options {
             grpc: None,
             admin: None,
             region: None,
+            process: None,
+            exchange_interval: Duration::from_secs(3),
             poll_interval: Duration::from_secs(1),
             limits: Limits::default(),
             drain: Drain::default(),
@@ -155,6 +163,7 @@ impl Options {
     pub fn problems(&self) -> Vec<String> {
         let durations = [
             ("poll_interval", self.poll_interval),
+            ("exchange_interval", self.exchange_interval),
             ("limits.deadline", self.limits.deadline),
             ("limits.load", self.limits.load),
             ("limits.header_read", self.limits.header_read),
@@ -180,6 +189,9 @@ impl Options {
         if self.tokens.is_some() && self.callers != Callers::Claim {
             problems.push("callers: expected a claim where tokens are verified".into());
         }
+        if let Some(name) = self.process.as_ref().filter(|name| !is_process(name)) {
+            problems.push(format!("process: expected 1 to 100 letters, digits and -, found {name:?}"));
+        }
         let doors = [("listen", Some(self.listen)), ("grpc", self.grpc), ("admin", self.admin)];
         for (place, (name, address)) in doors.iter().enumerate() {
             let Some(address) = address.filter(|address| address.port() != 0) else { continue };
@@ -189,6 +201,11 @@ impl Options {
         }
         problems
     }
+}
+
+/// Whether a process may go by this name: part of a key of every store.
+fn is_process(name: &str) -> bool {
+    (1..=100).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// What one request may cost.
@@ -286,6 +303,7 @@ mod tests {
         options.poll_interval = Duration::ZERO;
         options.policy.alpha_harm = 2.0;
         options.click_window = SignedDuration::ZERO;
+        options.process = Some("pod/7".into());
         options.listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         options.admin = Some(options.listen);
         assert_eq!(
@@ -295,13 +313,14 @@ mod tests {
                 "limits.in_flight: expected more than 0, found 0",
                 "policy.alpha_harm: expected more than 0 and less than 1, found 2",
                 "click_window: expected more than 0, found 0 s",
+                "process: expected 1 to 100 letters, digits and -, found \"pod/7\"",
                 "admin: expected another address than listen, found 127.0.0.1:8080 twice",
             ]
         );
         options.grpc = options.admin;
         let twice = |names: &str| format!("{names}, found 127.0.0.1:8080 twice");
         assert_eq!(
-            options.problems()[4..],
+            options.problems()[5..],
             [
                 twice("grpc: expected another address than listen"),
                 twice("admin: expected another address than listen"),

@@ -1,24 +1,39 @@
 //! Who was met, and what befell them, during one trial: what the judge's counts are made of.
 //!
-//! Readers are kept by number, not by name, and each counts once: a reader who fails twenty times is one failure. What is
-//! written here is known to this process alone and is lost with it: a trial then goes on with what it sees from there.
+//! Readers are kept by number, not by name, and each counts once, whichever process they were sent to: a reader who fails
+//! twenty times is one failure. What other processes say of a reader is joined with what was seen here, so that the
+//! counts are those of one process that had seen everything.
+
+mod fact;
+mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::Mutex,
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use models::event::Arm;
+use serde::{Deserialize, Serialize};
 
+pub(crate) use self::fact::Fact;
+use self::{
+    fact::{First, Trouble, What},
+    reader::{Reader, Turn},
+};
 use crate::{
     canary::SLOW,
-    judge::{ArmEvidence, StepEvidence},
+    judge::{Durations, StepEvidence},
 };
 
-/// Readers of one trial that are kept, some 80 bytes each. Later ones count as requests only, whatever their arm.
+/// Readers of one trial that are kept, some 130 bytes each. Later ones count as requests only, whatever their arm.
 const MAX_READERS: usize = 1_000_000;
+/// Facts of other processes that are taken in before a request gets its turn.
+const AT_ONCE: usize = 256;
 
 /// One reader's list, as far as the trial is concerned.
 #[derive(Debug, Clone, Copy)]
@@ -35,198 +50,181 @@ pub(crate) struct Exposure {
     pub(crate) score: Duration,
 }
 
-/// What is known of one reader.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    /// Step, arm and time of the first meeting: outcomes stay there.
-    step: u32,
-    arm: Arm,
-    at: Timestamp,
-    /// Whether stable, and the canary, has been met.
-    met: [bool; 2],
-    /// Whether a failure, a slow answer and a short list have befallen them.
-    suffered: [bool; 3],
-    clicked: bool,
+/// Requests of one arm during one step, every one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    pub(crate) all: u64,
+    pub(crate) bad: u64,
+    pub(crate) slow: u64,
 }
+
+/// Requests of stable and of the canary, by step.
+pub(crate) type ByStep = Vec<[Requests; 2]>;
 
 #[derive(Debug, Default)]
 struct Book {
+    /// Counts of readers. Requests are added when they are read.
     steps: Vec<StepEvidence>,
+    own: ByStep,
+    others: BTreeMap<String, ByStep>,
     /// Looked up, never iterated.
-    readers: HashMap<u64, Seen>,
-    /// Readers whose window for clicks is open, in the order they came.
-    open: VecDeque<(Timestamp, u64)>,
+    readers: HashMap<u64, Reader>,
+    /// When readers arrived whose window for clicks may be open, the earliest on top.
+    open: BinaryHeap<Reverse<(i64, u64)>>,
+    /// What was seen here first and is not yet kept elsewhere for good, in the order it was seen.
+    news: Vec<Fact>,
 }
 
 /// The counts of one trial.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     /// How long after a reader's first meeting a click counts.
-    window: SignedDuration,
+    window_ms: i64,
+    /// Whether other processes are told.
+    tells: bool,
     book: Mutex<Book>,
 }
 
 impl Ledger {
-    pub(crate) fn new(window: SignedDuration) -> Self {
-        Self { window, book: Mutex::default() }
+    pub(crate) fn new(window: SignedDuration, tells: bool) -> Self {
+        Self { window_ms: i64::try_from(window.as_millis()).unwrap_or(i64::MAX), tells, book: Mutex::default() }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("no panic happens while this lock is held")
     }
 
     /// Opens a step; its number.
     pub(crate) fn begin_step(&self, weight_bp: u16) -> usize {
-        let mut book = self.book.lock().expect("no panic happens while this lock is held");
+        let mut book = self.book();
         book.steps.push(StepEvidence { weight_bp, ..StepEvidence::default() });
+        book.own.push(Default::default());
         book.steps.len() - 1
+    }
+
+    /// How many steps there are.
+    pub(crate) fn n_steps(&self) -> usize {
+        self.book().steps.len()
     }
 
     /// Counts the readers of one request of step `step`, which took `total` and ended badly if `bad`.
     pub(crate) fn exposed(&self, step: usize, exposures: &[Exposure], bad: bool, total: Duration, now: Timestamp) {
         let slow = total > SLOW;
-        let mut book = self.book.lock().expect("no panic happens while this lock is held");
+        let mut book = self.book();
         for exposure in exposures {
             let bad = bad || exposure.failed;
-            let counts = book.arm(step, exposure.arm);
-            counts.requests += 1;
-            counts.bad += u64::from(bad);
-            counts.over_500ms += u64::from(slow);
-            book.meet(step, exposure, bad, slow, now);
+            let requests = &mut book.own[step][usize::from(exposure.arm == Arm::Canary)];
+            requests.all += 1;
+            requests.bad += u64::from(bad);
+            requests.slow += u64::from(slow);
+            let known = book.readers.get(&exposure.unit).copied().unwrap_or_default();
+            let first = First { bad, slow, bucket: Durations::bucket(exposure.score) as u8 };
+            let happened = [
+                (!known.has_met(exposure.arm)).then_some(What::Met(first)),
+                new(bad, &known, Trouble::Failed),
+                new(slow, &known, Trouble::Slow),
+                new(exposure.short, &known, Trouble::Short),
+            ];
+            for what in happened.into_iter().flatten() {
+                let (unit, arm, at_ms) = (exposure.unit, exposure.arm, now.as_millisecond());
+                book.see(&Fact { unit, step: step as u16, arm, at_ms, what }, self.window_ms, self.tells);
+            }
         }
     }
 
     /// Counts a reader's click, if it is their first and within the window after they were first met.
     pub(crate) fn clicked(&self, unit: u64, at: Timestamp) {
-        let mut book = self.book.lock().expect("no panic happens while this lock is held");
-        let Some(seen) = book.readers.get_mut(&unit) else { return };
-        let age = at.duration_since(seen.at);
-        if seen.clicked || age.is_negative() || age > self.window {
-            return;
+        let mut book = self.book();
+        let Some(reader) = book.readers.get(&unit).filter(|reader| !reader.has_clicked()) else { return };
+        let at_ms = at.as_millisecond();
+        if reader.arrived_ms().is_some_and(|arrived| (0..=self.window_ms).contains(&(at_ms - arrived))) {
+            let fact = Fact { unit, step: 0, arm: Arm::Stable, at_ms, what: What::Clicked };
+            book.see(&fact, self.window_ms, self.tells);
         }
-        seen.clicked = true;
-        let (step, arm) = (seen.step as usize, seen.arm);
-        book.arm(step, arm).clicked += 1;
+    }
+
+    /// Takes in what another process says: all its requests, and facts of its readers. Repeating changes nothing.
+    ///
+    /// `requests` and every fact are of steps that are open here.
+    pub(crate) fn hear(&self, process: &str, requests: ByStep, facts: &[Fact]) {
+        for facts in facts.chunks(AT_ONCE) {
+            let mut book = self.book();
+            for fact in facts {
+                book.see(fact, self.window_ms, false);
+            }
+        }
+        self.book().others.insert(process.to_owned(), requests);
+    }
+
+    /// All requests seen here, and what was first seen here and is not yet kept for good.
+    pub(crate) fn news(&self) -> (ByStep, Vec<Fact>) {
+        let book = self.book();
+        (book.own.clone(), book.news.clone())
+    }
+
+    /// The first `n` of the news, if there are so many.
+    pub(crate) fn oldest_news(&self, n: usize) -> Option<Vec<Fact>> {
+        self.book().news.get(..n).map(<[Fact]>::to_vec)
+    }
+
+    /// Drops the first `n` of the news: they are kept for good.
+    pub(crate) fn drop_news(&self, n: usize) {
+        self.book().news.drain(..n);
     }
 
     /// The counts of every step, with the windows that are over at `now` settled.
     pub(crate) fn read(&self, now: Timestamp) -> Vec<StepEvidence> {
-        let mut book = self.book.lock().expect("no panic happens while this lock is held");
-        while let Some((at, unit)) = book.open.front().copied()
-            && now.duration_since(at) > self.window
+        let mut book = self.book();
+        while let Some(Reverse((at_ms, unit))) = book.open.peek().copied()
+            && now.as_millisecond() - at_ms > self.window_ms
         {
-            book.open.pop_front();
-            let Some(Seen { step, arm, clicked, .. }) = book.readers.get(&unit).copied() else { continue };
-            let counts = book.arm(step as usize, arm);
-            counts.settled += 1;
-            counts.settled_clicked += u64::from(clicked);
+            book.open.pop();
+            book.change(unit, self.window_ms, |reader| reader.settled = true);
         }
-        book.steps.clone()
+        let mut steps = book.steps.clone();
+        for requests in std::iter::once(&book.own).chain(book.others.values()) {
+            for (step, [stable, canary]) in steps.iter_mut().zip(requests) {
+                for (counts, requests) in [(&mut step.stable, stable), (&mut step.canary, canary)] {
+                    counts.requests += requests.all;
+                    counts.bad += requests.bad;
+                    counts.over_500ms += requests.slow;
+                }
+            }
+        }
+        steps
     }
+}
+
+/// A trouble that has befallen a reader for the first time.
+fn new(happened: bool, known: &Reader, trouble: Trouble) -> Option<What> {
+    (happened && !known.has_suffered(trouble)).then_some(What::Suffered(trouble))
 }
 
 impl Book {
-    fn arm(&mut self, step: usize, arm: Arm) -> &mut ArmEvidence {
-        let step = &mut self.steps[step];
-        match arm {
-            Arm::Stable => &mut step.stable,
-            Arm::Canary => &mut step.canary,
-        }
-    }
-
-    /// Counts a reader for what happened to them for the first time.
-    fn meet(&mut self, step: usize, exposure: &Exposure, bad: bool, slow: bool, now: Timestamp) {
-        let Exposure { unit, arm, short, score, .. } = *exposure;
-        let known = self.readers.get(&unit).copied();
-        if known.is_none() && self.readers.len() >= MAX_READERS {
+    /// Takes in one fact; it is news if so said.
+    fn see(&mut self, fact: &Fact, window_ms: i64, is_news: bool) {
+        if !self.readers.contains_key(&fact.unit) && self.readers.len() >= MAX_READERS {
             return;
         }
-        let arrives = Seen { step: step as u32, arm, at: now, met: [false; 2], suffered: [false; 3], clicked: false };
-        let mut seen = known.unwrap_or(arrives);
-        let here = usize::from(arm == Arm::Canary);
-        let counts = self.arm(step, arm);
-        counts.arrived += u64::from(known.is_none());
-        if !seen.met[here] {
-            counts.met += 1;
-            counts.met_bad += u64::from(bad);
-            counts.met_slow += u64::from(slow);
-            counts.scoring.record(score);
+        let before = self.readers.get(&fact.unit).and_then(Reader::arrived_ms);
+        let after = self.change(fact.unit, window_ms, |reader| reader.learn(fact)).arrived_ms();
+        if let Some(arrived) = after.filter(|_| after != before) {
+            self.open.push(Reverse((arrived, fact.unit)));
         }
-        let firsts = [(bad, &mut counts.failed), (slow, &mut counts.slow), (short, &mut counts.short)];
-        for ((happened, count), before) in firsts.into_iter().zip(&mut seen.suffered) {
-            *count += u64::from(happened && !*before);
-            *before |= happened;
-        }
-        seen.met[here] = true;
-        self.readers.insert(unit, seen);
-        if known.is_none() {
-            self.open.push_back((now, unit));
+        if is_news {
+            self.news.push(*fact);
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(minute: i64) -> Timestamp {
-        Timestamp::from_second(60 * minute).unwrap()
-    }
-
-    fn ledger() -> Ledger {
-        let ledger = Ledger::new(SignedDuration::from_mins(30));
-        ledger.begin_step(1000);
-        ledger
-    }
-
-    fn meets(unit: u64, arm: Arm) -> Exposure {
-        Exposure { unit, arm, failed: false, short: false, score: Duration::from_micros(120) }
-    }
-
-    /// `requests arrived met failed slow clicked/settled_clicked/settled` of an arm.
-    fn told(counts: &ArmEvidence) -> String {
-        let ArmEvidence { requests, arrived, met, failed, slow, clicked, settled, settled_clicked, .. } = counts;
-        format!("{requests} {arrived} {met} {failed} {slow} {clicked}/{settled_clicked}/{settled}")
-    }
-
-    #[test]
-    fn a_reader_who_comes_and_fails_often_is_one_reader_and_one_failure() {
-        let ledger = ledger();
-        let fast = Duration::from_millis(3);
-        ledger.exposed(0, &[meets(1, Arm::Canary), meets(2, Arm::Stable)], false, fast, at(0));
-        for minute in 1..5 {
-            ledger.exposed(0, &[meets(1, Arm::Canary)], true, Duration::from_millis(501), at(minute));
+    /// Changes what is known of a reader, and the counts with it.
+    fn change(&mut self, unit: u64, window_ms: i64, change: impl FnOnce(&mut Reader)) -> Reader {
+        let reader = self.readers.entry(unit).or_default();
+        let before = *reader;
+        change(reader);
+        if before != *reader {
+            before.count(&mut self.steps, window_ms, Turn::Take);
+            reader.count(&mut self.steps, window_ms, Turn::Add);
         }
-        let step = &ledger.read(at(5))[0];
-        assert_eq!((told(&step.canary), told(&step.stable)), ("5 1 1 1 1 0/0/0".into(), "1 1 1 0 0 0/0/0".into()));
-        assert_eq!((step.canary.bad, step.canary.over_500ms), (4, 4), "requests are counted one by one");
-        assert_eq!((step.canary.met_bad, step.canary.met_slow), (0, 0), "the first request was sound");
-        assert_eq!((step.canary.scoring.n(), step.canary.scoring.above(0), step.canary.scoring.above(1)), (1, 1, 0));
-    }
-
-    #[test]
-    fn a_reader_moved_by_a_greater_share_is_met_anew_and_keeps_the_arm_of_arrival_for_clicks() {
-        let ledger = ledger();
-        let fast = Duration::from_millis(3);
-        ledger.exposed(0, &[meets(1, Arm::Stable)], false, fast, at(0));
-        let second = ledger.begin_step(2500);
-        ledger.exposed(second, &[meets(1, Arm::Canary)], false, fast, at(10));
-        ledger.clicked(1, at(20));
-        let steps = ledger.read(at(20));
-        assert_eq!(
-            (told(&steps[0].stable), told(&steps[1].canary)),
-            ("1 1 1 0 0 1/0/0".into(), "1 0 1 0 0 0/0/0".into())
-        );
-    }
-
-    #[test]
-    fn a_click_counts_once_within_the_window_and_a_reader_is_settled_after_it() {
-        let ledger = ledger();
-        let fast = Duration::from_millis(3);
-        ledger.exposed(0, &[meets(1, Arm::Canary), meets(2, Arm::Canary)], false, fast, at(10));
-        ledger.clicked(1, at(9));
-        ledger.clicked(3, at(11));
-        ledger.clicked(2, at(41));
-        assert_eq!(told(&ledger.read(at(40))[0].canary), "2 2 2 0 0 0/0/0", "before, unknown, too late");
-        ledger.clicked(1, at(40));
-        ledger.clicked(1, at(40));
-        assert_eq!(told(&ledger.read(at(40))[0].canary), "2 2 2 0 0 1/0/0", "windows are open");
-        assert_eq!(told(&ledger.read(at(41))[0].canary), "2 2 2 0 0 1/1/2");
+        *reader
     }
 }

@@ -8,8 +8,8 @@
 //! - [`current`], [`plan`], [`watch`]: the live versions behind one atomic pointer, and what moves it.
 //! - [`fleet`], [`service`]: which models there are, whose a request is, what is in memory; and one model's part in it.
 //! - [`tokens`]: who a caller is, where no mesh says it.
-//! - [`shadow`]: the next version compared before anyone meets it. [`canary`]: a trial as this process sees it. [`judge`]:
-//!   when its step may be left, and when it has done harm.
+//! - [`shadow`]: the next version compared before anyone meets it. [`canary`]: a trial as all of its processes
+//!   see it together. [`judge`]: when its step may be left, and when it has done harm.
 //! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
 //!   messages or bytes.
 //! - [`conform`]: any server of that protocol, graded point by point.
@@ -26,6 +26,7 @@ pub mod current;
 pub mod engine;
 pub mod error;
 pub mod event_log;
+mod exchange;
 pub mod fleet;
 pub mod grpc;
 pub mod health;

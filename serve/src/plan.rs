@@ -2,12 +2,12 @@
 
 use models::{
     Alias, Version,
-    registry::{ModelState, Status},
+    registry::{ModelState, Status, TrialStep},
     split::Salt,
 };
 
 /// What should be in memory and who should meet it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The version of `production`, if it may be served.
     pub stable: Option<Version>,
@@ -19,12 +19,12 @@ pub struct Plan {
 }
 
 /// The split of a running canary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trial {
-    /// Share of readers, basis points.
-    pub weight_bp: u16,
     /// Key of the split.
     pub salt: Salt,
+    /// Its steps, the running one last; at least one.
+    pub steps: Vec<TrialStep>,
 }
 
 /// Reads the plan off a model's state.
@@ -37,8 +37,8 @@ pub fn plan(model: &ModelState) -> Plan {
     let stable = servable(Alias::production());
     let free = |version: &Version| model.versions.get(version).is_some_and(|known| known.quarantine.is_none());
     let staging = servable(Alias::staging()).filter(|version| Some(*version) != stable && free(version));
-    let trial = model.canary.filter(|canary| Some(canary.version) == staging);
-    Plan { stable, staging, trial: trial.map(|canary| Trial { weight_bp: canary.weight_bp, salt: canary.salt }) }
+    let trial = model.canary.filter(|canary| Some(canary.version) == staging && !model.trial_steps.is_empty());
+    Plan { stable, staging, trial: trial.map(|canary| Trial { salt: canary.salt, steps: model.trial_steps.clone() }) }
 }
 
 #[cfg(test)]
@@ -62,6 +62,7 @@ mod tests {
             versions: (1..=3).map(|number| (version(number), state(number))).collect(),
             aliases: [(Alias::production(), version(production)), (Alias::staging(), version(staging))].into(),
             canary,
+            trial_steps: vec![TrialStep { weight_bp: 1000, since: jiff::Timestamp::UNIX_EPOCH }],
         }
     }
 

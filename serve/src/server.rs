@@ -23,6 +23,7 @@ use crate::{
     current::Resident,
     error::Error,
     event_log::EventCounts,
+    exchange,
     fleet::{Fleet, Scout, Selection},
     idle::{Patience, Patient},
 };
@@ -35,6 +36,8 @@ const STREAMS: u32 = 256;
 const PING: Duration = Duration::from_secs(30);
 /// Between closing the door and asking open connections to finish: what was just accepted gets to send its request.
 const SETTLE: Duration = Duration::from_millis(100);
+/// For telling the others of a trial what was seen here last.
+const LAST_EXCHANGE: Duration = Duration::from_secs(2);
 /// After a failed accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -133,6 +136,9 @@ impl Server {
         if let Some(tokens) = &fleet.process.options.tokens {
             fleet.spawn(Arc::clone(tokens).follow(fleet.stopped()));
         }
+        if fleet.process.options.process.is_some() {
+            fleet.spawn(exchange::run(Arc::clone(&fleet), fleet.stopped()));
+        }
         let open = |listener, router| tokio::spawn(serve(listener, router, limits, drain, fleet.stopped()));
         let mut doors = vec![open(listener, crate::rest(Arc::clone(&fleet)))];
         doors.extend(grpc.map(|(listener, _)| open(listener, crate::grpc(Arc::clone(&fleet)))));
@@ -197,6 +203,11 @@ impl Running {
         }
     }
 
+    /// Tells the other processes now what was seen here of running trials, and hears them, instead of at the next interval.
+    pub async fn exchange_now(&self) {
+        self.fleet.exchange().await;
+    }
+
     /// Waits until the process is ready, for at most `patience`; says whether it is.
     pub async fn ready(&self, patience: Duration) -> bool {
         let ready = async {
@@ -226,6 +237,8 @@ impl Running {
             let _ended = door.await;
         }
         self.fleet.end().await;
+        // What is not told in time is what a process that was killed would not have told either.
+        let _told = tokio::time::timeout(LAST_EXCHANGE, self.fleet.exchange()).await;
         let events = process.events.shutdown(drain.flush).await;
         let answered = process.answered.load(std::sync::atomic::Ordering::SeqCst);
         tracing::info!(answered, delivered = events.delivered, dropped = events.dropped(), "left");

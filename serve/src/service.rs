@@ -6,7 +6,7 @@
 use std::{
     cell::RefCell,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -59,6 +59,8 @@ pub struct Service {
     pub(crate) health: Health,
     /// How the next version compares, where it scores requests too.
     pub(crate) compared: Arc<Compared>,
+    /// The last trial that was ended here before the registry said so. Whoever puts another snapshot in place holds it.
+    ended: Mutex<Option<Experiment>>,
     /// Bytes of its files that are loaded.
     pub(crate) bytes: AtomicU64,
     /// When it was last asked for, by [`Process::age_ms`].
@@ -77,6 +79,7 @@ impl Service {
             statistics: Statistics::default(),
             answers: Answers::new(process.options.remember),
             health: Health::new(),
+            ended: Mutex::default(),
             bytes: AtomicU64::new(0),
             used_ms: AtomicU64::new(0),
             process: Arc::clone(process),
@@ -147,7 +150,32 @@ impl Service {
         self.health.why().unwrap_or_else(|| self.state().as_str().to_owned())
     }
 
-    /// The canary as it stands in this process, if one runs.
+    /// The last trial that was ended here before the registry said so, and the right to put a snapshot in place.
+    pub(crate) fn turn(&self) -> MutexGuard<'_, Option<Experiment>> {
+        self.ended.lock().expect("no panic happens while this lock is held")
+    }
+
+    /// Ends a trial in this process: from the next request on nobody here meets its version, whatever the registry says
+    /// and whether it answers. `experiment` is how it stood; says whether it was running.
+    pub fn end_trial(&self, experiment: &Experiment) -> bool {
+        let mut ended = self.turn();
+        let Some(live) = self.current.get() else { return false };
+        if live.step.as_ref().is_none_or(|step| step.name != experiment.trial) {
+            return false;
+        }
+        *ended = Some(experiment.clone());
+        let (stable, canary) = (live.stable.clone(), live.canary.clone());
+        // What it replaces holds the same versions, so nothing is freed here.
+        drop(self.publish(Snapshot { epoch: live.epoch + 1, stable, canary, step: None }));
+        true
+    }
+
+    /// The last trial that was ended here before the registry said so, as it stood then.
+    pub fn ended(&self) -> Option<Experiment> {
+        self.turn().clone()
+    }
+
+    /// The running trial as it stands, if one runs.
     pub fn experiment(&self) -> Option<Experiment> {
         self.current.get()?.experiment(&self.options().policy, self.options().clock.now())
     }

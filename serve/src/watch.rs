@@ -19,7 +19,7 @@ use models::{
 
 use crate::{
     budget::{Held, NoRoom},
-    canary::Step,
+    canary::{Experiment, Setting, Step},
     current::{Resident, Snapshot},
     engine::{self, Ask, Failure},
     fleet::{Fleet, Shelf},
@@ -172,16 +172,27 @@ impl Watcher {
         }
         let whole = wanted.iter().all(|version| self.resident.contains_key(version));
         self.service.health.loads_failed(!whole);
-        let old = self.service.current.get();
-        let Some(snapshot) = self.next_snapshot(plan, old.as_deref()) else { return };
-        self.parted = None;
-        self.service.health.trouble(None);
-        self.retired.extend(self.service.publish(snapshot));
+        if !self.put(plan) {
+            return;
+        }
         let live = self.service.current.get();
         let is_live =
             |version: &Version| live.iter().any(|live| live.residents().any(|resident| resident.version == *version));
         let gone = self.resident.extract_if(.., |version, _| !is_live(version));
         self.leaving.extend(gone.map(|(_, loaded)| loaded));
+    }
+
+    /// Puts the snapshot that follows from the plan in place; says whether there was one.
+    fn put(&mut self, plan: Plan) -> bool {
+        let service = Arc::clone(&self.service);
+        // Nobody ends a trial between the look at what is live and the swap.
+        let ended = service.turn();
+        let old = service.current.get();
+        let Some(snapshot) = self.next_snapshot(plan, old.as_deref(), ended.as_ref()) else { return false };
+        self.parted = None;
+        service.health.trouble(None);
+        self.retired.extend(service.publish(snapshot));
+        true
     }
 
     /// Makes a version resident, unless it is, or failed too recently.
@@ -248,7 +259,9 @@ impl Watcher {
     }
 
     /// The snapshot that follows from the plan and what is resident; `None` when nothing changes or nothing can serve.
-    fn next_snapshot(&self, plan: Plan, old: Option<&Snapshot>) -> Option<Snapshot> {
+    ///
+    /// `ended` is a trial that was ended here: it does not run again, whatever the plan says.
+    fn next_snapshot(&self, plan: Plan, old: Option<&Snapshot>, ended: Option<&Experiment>) -> Option<Snapshot> {
         let as_arm = |version: Version, arm| {
             let loaded = self.resident.get(&version)?;
             Some(Resident { version, arm, digest: loaded.digest.clone(), artifact: Arc::clone(&loaded.artifact) })
@@ -262,17 +275,15 @@ impl Watcher {
             plan.staging.filter(|version| *version != stable.version).and_then(|version| as_arm(version, Arm::Canary));
         let live = old.map(Before::of);
         let before = live.as_ref().or(self.parted.as_ref());
-        let step = plan.trial.zip(canary.as_ref()).map(|(trial, canary)| {
-            let (version, salt, weight_bp) = (canary.version, trial.salt, trial.weight_bp);
-            // Counting starts again also when stable moved: its side of the comparison is another model then.
-            let running = before.filter(|before| before.stable == stable.version).and_then(|it| it.step.as_ref());
-            let options = self.service.options();
-            let (now, window) = (options.clock.now(), options.click_window);
-            match running.filter(|step| step.is_of(version, salt)) {
-                Some(step) if step.weight_bp == weight_bp => Arc::clone(step),
-                Some(step) => Arc::new(step.next(weight_bp, now)),
-                None => Arc::new(Step::first(version, salt, weight_bp, now, window)),
-            }
+        let step = plan.trial.zip(canary.as_ref()).and_then(|(trial, canary)| {
+            let setting = Setting {
+                model: &self.service.model,
+                stable: stable.version,
+                version: canary.version,
+                options: self.service.options(),
+            };
+            let running = before.and_then(|before| before.step.as_ref());
+            Step::of(&trial, &setting, running).filter(|step| ended.is_none_or(|ended| ended.trial != step.name))
         });
         let unchanged = live.as_ref().is_some_and(|live| {
             let same_step = match (&live.step, &step) {

@@ -40,6 +40,17 @@ pub(super) fn encode(state: &State) -> Bytes {
     sealed::seal(&Checkpoint { format: FORMAT, ops: OPS, state })
 }
 
+/// Whether these bytes are the checkpoint of `state`, as this build writes it or as one did that left out the steps of
+/// trials.
+pub(super) fn is_of(state: &State, bytes: &Bytes) -> bool {
+    let earlier = || {
+        let mut state = state.clone();
+        state.models.values_mut().for_each(|model| model.trial_steps.clear());
+        encode(&state)
+    };
+    *bytes == encode(state) || *bytes == earlier()
+}
+
 /// Reads the checkpoint of entry `id` of the registry with this genesis.
 pub(super) fn decode(id: u64, genesis_sha256: &str, bytes: &[u8]) -> Result<State, Error> {
     let object = key::checkpoint(id);
@@ -50,6 +61,9 @@ pub(super) fn decode(id: u64, genesis_sha256: &str, bytes: &[u8]) -> Result<Stat
     let corrupt = |expected, found| Error::Corrupt { object: object.clone(), expected, found };
     if state.last_id != id {
         return Err(corrupt(format!("the state at {id}"), format!("the state at {}", state.last_id)));
+    }
+    if state.models.values().any(|model| model.canary.is_some() && model.trial_steps.is_empty()) {
+        return Err(corrupt("the steps of a running trial".into(), "none, as an earlier build left them out".into()));
     }
     if state.genesis_sha256 != genesis_sha256 {
         return Err(corrupt(format!("genesis {genesis_sha256}"), state.genesis_sha256));
@@ -107,4 +121,30 @@ async fn usable(store: &Store, genesis_sha256: &str, id: u64) -> Result<Option<S
     };
     tracing::warn!(checkpoint = id, problem, store = store.url(), "checkpoint passed over");
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        registry::{Canary, ModelState, TrialStep},
+        split::Salt,
+    };
+
+    #[test]
+    fn a_checkpoint_from_before_steps_were_kept_is_sound_and_passed_over() {
+        let canary = Some(Canary { version: 2.try_into().unwrap(), weight_bp: 1000, salt: Salt::new([7; 32]) });
+        let mut state = State::empty("ab");
+        let model = "recommender".parse().unwrap();
+        state.models.insert(model, ModelState { canary, ..ModelState::default() });
+        let earlier = encode(&state);
+        let why = decode(0, "ab", &earlier).unwrap_err().to_string();
+        assert!(why.contains("the steps of a running trial"), "{why}");
+        let step = TrialStep { weight_bp: 1000, since: jiff::Timestamp::UNIX_EPOCH };
+        state.models.values_mut().for_each(|model| model.trial_steps.push(step));
+        assert!(is_of(&state, &earlier) && is_of(&state, &encode(&state)));
+        assert_eq!(decode(0, "ab", &encode(&state)).unwrap(), state);
+        state.last_id = 1;
+        assert!(!is_of(&state, &earlier));
+    }
 }

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Error, Intent, Op, Registry, State, Status};
+use super::{Error, Intent, ModelState, Op, Registry, State, Status};
 use crate::{
-    id::{ModelName, Version},
+    id::{Alias, ModelName, Version},
     store::{Listed, key},
 };
 
@@ -45,7 +45,8 @@ pub struct Collection {
     pub tombstoned: Vec<(ModelName, Version)>,
     /// Versions whose grace time is over and whose files are given up.
     pub purged: Vec<(ModelName, Version)>,
-    /// Objects deleted: files of purged versions, left-overs of runs that died, old checkpoints.
+    /// Objects deleted: files of purged versions, left-overs of runs that died, old checkpoints, evidence of trials that
+    /// are over.
     pub objects: Vec<String>,
     /// Their size in bytes.
     pub bytes: u64,
@@ -101,7 +102,8 @@ impl Registry {
         Ok(done)
     }
 
-    /// Old objects that no version of `state` refers to, save those in `gone`, and checkpoints that are not among the newest.
+    /// Old objects that no version of `state` refers to, save those in `gone`, checkpoints that are not among the newest,
+    /// and what was counted in trials that are over.
     async fn unreferenced(
         &self,
         state: &State,
@@ -130,8 +132,20 @@ impl Registry {
         let checkpoints = self.store.list(key::CHECKPOINTS).await?.into_iter().rev();
         let numbered = checkpoints.filter(|object| key::number(&object.key).is_some());
         doomed.extend(numbered.skip(KEEP_CHECKPOINTS).filter(|object| is_old(object, retention, now)));
+        let running: Vec<String> = state.models.iter().filter_map(|(name, model)| running_trial(name, model)).collect();
+        let counted = self.store.list(key::TRIALS).await?.into_iter();
+        let over = counted.filter(|object| !running.iter().any(|folder| object.key.starts_with(folder.as_str())));
+        doomed.extend(over.filter(|object| is_old(object, retention, now)));
         Ok(doomed)
     }
+}
+
+/// The folder of the evidence of a model's running trial, with its slash.
+fn running_trial(name: &ModelName, model: &ModelState) -> Option<String> {
+    let (canary, production) = (model.canary?, model.aliases.get(&Alias::production())?);
+    let began = model.trial_steps.first()?.since;
+    let trial = key::trial_name(canary.version, *production, &canary.salt, began);
+    Some(format!("{}/", key::trial(name, &trial)))
 }
 
 fn check(retention: &Retention) -> Result<(), Error> {
@@ -150,7 +164,7 @@ fn is_old(object: &Listed, retention: &Retention, now: Timestamp) -> bool {
 
 /// Versions that nothing points at, nobody pinned, and that are neither young nor among the newest.
 fn unneeded(state: &State, retention: &Retention, now: Timestamp) -> Vec<(ModelName, Version)> {
-    let of_model = |(name, model): (&ModelName, &super::ModelState)| {
+    let of_model = |(name, model): (&ModelName, &ModelState)| {
         let old = model.versions.iter().rev().skip(retention.keep_last).filter(|(version, standing)| {
             standing.tombstoned_at.is_none()
                 && standing.status != Status::Purged
@@ -166,7 +180,7 @@ fn unneeded(state: &State, retention: &Retention, now: Timestamp) -> Vec<(ModelN
 
 /// Versions whose tombstone is older than the grace time.
 fn ripe(state: &State, retention: &Retention, now: Timestamp) -> Vec<(ModelName, Version)> {
-    let of_model = |(name, model): (&ModelName, &super::ModelState)| {
+    let of_model = |(name, model): (&ModelName, &ModelState)| {
         let over = model.versions.iter().filter(|(version, standing)| {
             standing.status != Status::Purged
                 && !model.is_held(**version)

@@ -43,7 +43,7 @@ pub use self::{
     log::{Entry, FORMAT, Op, PIN, Status},
     publish::{Draft, Exported, Published},
     recent::{Recent, WINDOW},
-    state::{Approval, Canary, ModelState, Quarantine, State, TriggerRecord, VersionState},
+    state::{Approval, Canary, ModelState, Quarantine, State, TrialStep, TriggerRecord, VersionState},
     verify::Verification,
 };
 use crate::{

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     error::Error,
     log::{Entry, Op, Status},
-    state::{Approval, Canary, Quarantine, State, TriggerRecord, VersionState},
+    state::{Approval, Canary, Quarantine, State, TrialStep, TriggerRecord, VersionState},
 };
 use crate::{
     id::{Alias, ModelName, Version},
@@ -19,6 +19,9 @@ const MAX_TAG_KEY: usize = 128;
 /// The longest tag value, bytes.
 const MAX_TAG_VALUE: usize = 4096;
 
+/// A trial with its steps.
+type Trial = (Canary, Vec<TrialStep>);
+
 /// What one entry changes: the new value of every place it touches.
 #[derive(Debug, Default)]
 pub(super) struct Change {
@@ -28,7 +31,7 @@ pub(super) struct Change {
     unknown: bool,
     versions: BTreeMap<(ModelName, Version), VersionState>,
     aliases: BTreeMap<(ModelName, Alias), Option<Version>>,
-    canaries: BTreeMap<ModelName, Option<Canary>>,
+    trials: BTreeMap<ModelName, Option<Trial>>,
     triggers: BTreeMap<String, TriggerRecord>,
 }
 
@@ -63,8 +66,10 @@ impl Change {
                 None => aliases.remove(&alias),
             };
         }
-        for (name, canary) in self.canaries {
-            state.models.entry(name).or_default().canary = canary;
+        for (name, trial) in self.trials {
+            let model = state.models.entry(name).or_default();
+            model.canary = trial.as_ref().map(|(canary, _)| *canary);
+            model.trial_steps = trial.map(|(_, steps)| steps).unwrap_or_default();
         }
         for (id, record) in self.triggers {
             state.triggers.remember(self.entry_id, id, record);
@@ -118,6 +123,7 @@ impl Judge<'_> {
                         )));
                     }
                     self.expect_free(name, *to)?;
+                    self.compare_anew(name, *to);
                 }
                 self.expect_alias(name, alias, *expect)?;
                 self.change.aliases.insert((name.clone(), alias.clone()), Some(*to));
@@ -149,15 +155,7 @@ impl Judge<'_> {
                 standing.status = Status::Purged;
             }
             Op::Canary { name, version, weight_bp, salt } => {
-                if *weight_bp > WHOLE_BP {
-                    return Err(Error::Refused(format!("canary weight {weight_bp} is above {WHOLE_BP} basis points")));
-                }
-                self.active_mut(name, *version)?;
-                if *weight_bp > 0 {
-                    self.expect_free(name, *version)?;
-                }
-                let trial = Canary { version: *version, weight_bp: *weight_bp, salt: *salt };
-                self.change.canaries.insert(name.clone(), (*weight_bp > 0).then_some(trial));
+                self.set_share(name, Canary { version: *version, weight_bp: *weight_bp, salt: *salt })?;
             }
             Op::Quarantine { name, version, artifact_sha256 } => self.quarantine(name, *version, artifact_sha256)?,
             Op::Release { name, version } => {
@@ -218,9 +216,24 @@ impl Judge<'_> {
                 "version {version} of {name} is pointed at by {alias}; move the alias first"
             )));
         }
-        if self.canary(name).is_some_and(|canary| canary.version == version) {
-            self.change.canaries.insert(name.clone(), None);
+        if self.trial(name).is_some_and(|(canary, _)| canary.version == version) {
+            self.change.trials.insert(name.clone(), None);
         }
+        Ok(())
+    }
+
+    /// Begins, moves or ends a trial.
+    fn set_share(&mut self, name: &ModelName, canary: Canary) -> Result<(), Error> {
+        let Canary { version, weight_bp, .. } = canary;
+        if weight_bp > WHOLE_BP {
+            return Err(Error::Refused(format!("canary weight {weight_bp} is above {WHOLE_BP} basis points")));
+        }
+        self.active_mut(name, version)?;
+        if weight_bp > 0 {
+            self.expect_free(name, version)?;
+        }
+        let trial = (weight_bp > 0).then(|| self.stepped(name, canary));
+        self.change.trials.insert(name.clone(), trial);
         Ok(())
     }
 
@@ -232,8 +245,8 @@ impl Judge<'_> {
         let (actor, reason, at) = (self.entry.actor.clone(), self.entry.reason.clone(), self.entry.at);
         let quarantine = Quarantine { artifact_sha256: artifact_sha256.into(), actor, reason, at };
         self.version_mut(name, version)?.quarantine = Some(quarantine);
-        if self.canary(name).is_some_and(|canary| canary.version == version) {
-            self.change.canaries.insert(name.clone(), None);
+        if self.trial(name).is_some_and(|(canary, _)| canary.version == version) {
+            self.change.trials.insert(name.clone(), None);
         }
         Ok(())
     }
@@ -302,9 +315,32 @@ impl Judge<'_> {
         before.chain(changed).find(|alias| self.alias(name, alias) == Some(version)).cloned()
     }
 
-    fn canary(&self, name: &ModelName) -> Option<Canary> {
-        let before = || self.state.models.get(name).and_then(|model| model.canary);
-        self.change.canaries.get(name).copied().unwrap_or_else(before)
+    fn trial(&self, name: &ModelName) -> Option<Trial> {
+        let before = || {
+            let model = self.state.models.get(name)?;
+            Some((model.canary?, model.trial_steps.clone()))
+        };
+        self.change.trials.get(name).cloned().unwrap_or_else(before)
+    }
+
+    /// A trial with one more step, unless its share is what it was. Another version or salt is another trial.
+    fn stepped(&self, name: &ModelName, canary: Canary) -> Trial {
+        let running = self.trial(name).filter(|(old, _)| (old.version, old.salt) == (canary.version, canary.salt));
+        let mut steps = running.map(|(_, steps)| steps).unwrap_or_default();
+        if steps.last().is_none_or(|step| step.weight_bp != canary.weight_bp) {
+            steps.push(TrialStep { weight_bp: canary.weight_bp, since: self.entry.at });
+        }
+        (canary, steps)
+    }
+
+    /// A trial against another version in production begins again at its share.
+    fn compare_anew(&mut self, name: &ModelName, production: Version) {
+        if let Some((canary, _)) = self.trial(name)
+            && self.alias(name, &Alias::production()) != Some(production)
+        {
+            let steps = vec![TrialStep { weight_bp: canary.weight_bp, since: self.entry.at }];
+            self.change.trials.insert(name.clone(), Some((canary, steps)));
+        }
     }
 
     fn expect_alias(&self, name: &ModelName, alias: &Alias, expect: Option<Version>) -> Result<(), Error> {
@@ -314,7 +350,7 @@ impl Judge<'_> {
 
     fn expect_unheld(&mut self, name: &ModelName, version: Version) -> Result<(), Error> {
         let pinned = self.version_mut(name, version)?.tags.contains_key(super::log::PIN);
-        let on_trial = self.canary(name).is_some_and(|canary| canary.version == version);
+        let on_trial = self.trial(name).is_some_and(|(canary, _)| canary.version == version);
         let holder = match self.alias_of(name, version) {
             Some(alias) => format!("pointed at by {alias}"),
             None if on_trial => "on trial".into(),

@@ -46,6 +46,9 @@ pub struct ModelState {
     pub aliases: BTreeMap<Alias, Version>,
     /// The version on trial, if any.
     pub canary: Option<Canary>,
+    /// The steps of its trial against the version that is in production, the running one last; empty without a trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trial_steps: Vec<TrialStep>,
 }
 
 /// One version's standing.
@@ -126,6 +129,15 @@ pub struct Canary {
     pub weight_bp: u16,
     /// Key of the split.
     pub salt: Salt,
+}
+
+/// One step of a trial, as every process that follows the log sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialStep {
+    /// Share of readers in basis points, above 0.
+    pub weight_bp: u16,
+    /// When it began, by the clock of who committed it.
+    pub since: Timestamp,
 }
 
 /// A retrain that was asked for.

@@ -53,11 +53,19 @@ impl Registry {
     /// Ends the trial of a version that did harm, and keeps the version from readers until a person releases it.
     ///
     /// Also while no trial runs, and whatever the share has become: harm need not be found at the step it was done in.
-    /// Refused for the version in production.
+    /// Refused for the version in production; a conflict where it is in quarantine already.
     pub async fn quarantine(&self, name: &ModelName, version: Version, intent: &Intent) -> Result<Receipt, Error> {
         let artifact_sha256 = self.artifact_sha256(name, version).await?;
         let op = Op::Quarantine { name: name.clone(), version, artifact_sha256 };
-        self.commit(intent, |_| Ok(vec![op.clone()])).await
+        self.commit(intent, |state| {
+            let standing = state.model(name)?.version(name, version)?;
+            if let Some(held) = &standing.quarantine {
+                let (expected, found) = ("not in quarantine".into(), format!("in quarantine ({})", held.reason));
+                return Err(Error::Conflict { what: format!("version {version} of {name}"), expected, found });
+            }
+            Ok(vec![op.clone()])
+        })
+        .await
     }
 
     /// Lets a version out of quarantine; a person's decision. Refused where it is not in quarantine.

@@ -4,8 +4,13 @@
 //! The rule is the part of naming that all stores agree on. A name that one store keeps, another rewrites and a third
 //! takes for a path would make the same registry mean different things in different places.
 
+use jiff::Timestamp;
+
 use super::Error;
-use crate::id::ModelName;
+use crate::{
+    id::{ModelName, Version},
+    split::Salt,
+};
 
 /// The longest key below the URL's own prefix, in bytes: S3 and Google stop at 1,024 and the prefix needs some of it.
 pub const MAX_KEY_BYTES: usize = 900;
@@ -119,6 +124,30 @@ pub fn group(topic: &str, group: &str) -> String {
 /// The detector's own state for one model.
 pub fn detector(model: &ModelName) -> String {
     format!("detector/{model}.json")
+}
+
+/// The folder of the evidence of trials.
+pub const TRIALS: &str = "trials";
+
+/// The name of one trial: of a version against the one in production, under a salt, from a moment on.
+pub fn trial_name(version: Version, production: Version, salt: &Salt, began: Timestamp) -> String {
+    let salt = salt.to_string();
+    format!("{version}-{production}-{}-{}", &salt[..16], began.as_millisecond())
+}
+
+/// The folder of one trial's evidence.
+pub fn trial(name: &ModelName, trial: &str) -> String {
+    format!("{TRIALS}/{name}/{trial}")
+}
+
+/// What one process last said of a trial. It alone writes there.
+pub fn evidence(trial: &str, process: &str) -> String {
+    format!("{trial}/{process}.json")
+}
+
+/// An earlier part of what it said, from 0, which never changes.
+pub fn evidence_part(trial: &str, process: &str, number: u64) -> String {
+    format!("{trial}/{process}/{number:020}.json")
 }
 
 /// The folder of daily interaction files made from the streams.

@@ -120,3 +120,35 @@ async fn what_is_in_production_is_rolled_back_before_it_is_held() {
     assert!(back.contains("version 1 of recommender is in quarantine"), "{back}");
     assert_eq!(registry.state().models[&name()].aliases[&Alias::production()], version(2));
 }
+
+/// `share@since` of the trial's steps, basis points and seconds.
+fn steps(registry: &Registry) -> Vec<String> {
+    let steps = registry.state().models[&name()].trial_steps.clone();
+    steps.iter().map(|step| format!("{}@{}", step.weight_bp, step.since.as_second())).collect()
+}
+
+#[tokio::test]
+async fn the_log_says_when_each_step_of_a_trial_began() {
+    let registry = shop("trial-steps", &["Emma", "Dune", "Odd"]).await;
+    let at = |second| Intent::new("judge", "shown", Timestamp::from_second(second).unwrap());
+    registry.begin_trial(&name(), of(2, 1000), &at(10)).await.unwrap();
+    registry.step_trial(&name(), of(2, 1000), 2500, &at(20)).await.unwrap();
+    assert_eq!(steps(&registry), ["1000@10", "2500@20"]);
+    registry.step_trial(&name(), of(2, 2500), 2500, &at(30)).await.unwrap();
+    assert_eq!(steps(&registry), ["1000@10", "2500@20"], "the same share again is the same step");
+    // Against another version in production it is another comparison.
+    approve(&registry, 3).await.unwrap();
+    let alias = Alias::production();
+    registry.set_alias(&name(), &alias, Some(version(1)), version(3), &at(40)).await.unwrap();
+    assert_eq!(steps(&registry), ["2500@40"]);
+    let later = Registry::open(registry.store().clone()).await.unwrap();
+    assert_eq!(steps(&later), ["2500@40"], "whoever opens the registry later knows it too");
+    registry.step_trial(&name(), of(2, 2500), 0, &at(50)).await.unwrap();
+    assert_eq!((steps(&registry), trial(&registry)), (vec![], None));
+    registry.begin_trial(&name(), of(2, 1000), &at(60)).await.unwrap();
+    registry.quarantine(&name(), version(2), &at(70)).await.unwrap();
+    assert_eq!(steps(&registry), [""; 0]);
+    let twice = words(registry.quarantine(&name(), version(2), &at(71)).await);
+    let (expected, found) = ("not in quarantine", "in quarantine (shown)");
+    assert_eq!(twice, format!("conflict: version 2 of recommender. expected={expected} found={found}"));
+}

@@ -5,21 +5,16 @@ mod selection;
 mod tokens;
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use ::models::split;
-use ::serve::{Callers, Error, ModelSource, Running, Server, Style, Trial};
+use ::serve::{Callers, Error, ModelSource, Server, Style};
 use clap::Args;
-use jiff::Timestamp;
 
 use super::{asked_to_stop, keys, share, stream, telemetry};
-use crate::{
-    exit,
-    ramp::{Moved, Ramp},
-};
+use crate::{exit, steer::Steersman};
 
 /// Answer readers: KServe V1 and V2 over HTTP and gRPC, from the versions in production.
 ///
@@ -77,7 +72,7 @@ pub(super) struct Arguments {
     )]
     poll_ms: u64,
     /// Do what the judge of trials says, once a second: greater shares step by step, and a version that does harm to
-    /// nobody and into quarantine. For one predictor per model; production stays a person's decision.
+    /// nobody at once and into quarantine. Any number of predictors may; production stays a person's decision.
     #[arg(long, env = "BOOKLOOP_STEER", conflicts_with = "model_dir")]
     steer: bool,
     /// Seconds between failing readiness and closing the door, so that balancers look away first.
@@ -119,6 +114,7 @@ impl Arguments {
         options.grpc = self.grpc_port.map(|port| SocketAddr::new(self.host, port));
         options.admin = self.admin_port.map(|port| SocketAddr::new(self.host, port));
         options.region = self.region;
+        options.process = Some(stream::drawn_name("predictor")?);
         options.popular_only = self.popular_only;
         options.shadow_bp = (self.shadow * f64::from(split::WHOLE_BP)).round() as u16;
         let style = options.cloud_events;
@@ -136,9 +132,10 @@ impl Arguments {
         if let Some(admin) = running.admin_address() {
             eprintln!("metrics on http://{admin}/metrics");
         }
+        let steersman = Steersman::default();
         tokio::select! {
             () = asked_to_stop() => {}
-            () = steer(&running), if self.steer => {}
+            () = steersman.steer(&running), if self.steer => {}
         }
         eprintln!("draining");
         let totals = running.shutdown().await;
@@ -163,36 +160,5 @@ fn not_started(error: Error) -> anyhow::Error {
         Error::Store(source) => (*source).into(),
         Error::Settings(_) | Error::NoRoom { .. } => exit::coded(exit::USAGE, error.to_string()),
         Error::Listen { .. } => exit::coded(exit::UNAVAILABLE, error.to_string()),
-    }
-}
-
-/// Time between two looks at a running trial.
-const STEER_EVERY: Duration = Duration::from_secs(1);
-
-/// Follows the judge for as long as the process serves.
-async fn steer(running: &Running) {
-    let mut told = BTreeMap::new();
-    loop {
-        tokio::time::sleep(STEER_EVERY).await;
-        for Trial { tenant, model, experiment } in running.fleet().trials() {
-            let Some(registry) = running.registry(&tenant) else { continue };
-            let ramp = Ramp::new(registry, model.clone(), "bookloop serve");
-            let (version, weight_bp) = (experiment.canary_version.get(), experiment.weight_bp);
-            let step = (version, weight_bp);
-            match ramp.follow(&experiment, Timestamp::now()).await {
-                Ok(Moved::Stays { .. }) => {}
-                Ok(Moved::AwaitsApproval) if told.get(&(tenant.clone(), model.clone())) == Some(&step) => {}
-                Ok(moved) => {
-                    tracing::warn!(%tenant, %model, version, weight_bp, ?moved, "trial judged");
-                    told.insert((tenant, model), step);
-                    running.look_now().await;
-                }
-                // What was decided is decided again in a second, on more.
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(%tenant, %model, version, error, "trial not moved");
-                }
-            }
-        }
     }
 }

@@ -85,3 +85,11 @@ pub(super) fn process_name(part: &str) -> String {
     let plain: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     format!("{part}-{plain}-{}", std::process::id())
 }
+
+/// The same with a number drawn now: a name that no process ever had, also not one that was started again in its place.
+pub(super) fn drawn_name(part: &str) -> anyhow::Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| exit::coded(exit::UNAVAILABLE, format!("no random numbers: {error}")))?;
+    Ok(format!("{}-{}", process_name(part), hex::encode(bytes)))
+}

@@ -6,5 +6,6 @@ mod night;
 mod ramp;
 mod rendered;
 mod stand_in;
+mod steer;
 mod submit;
 mod trigger;

@@ -17,54 +17,66 @@ use serve::{
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn name() -> ModelName {
+pub(crate) fn name() -> ModelName {
     "recommender".parse().unwrap()
 }
 
-fn version(number: u32) -> Version {
+pub(crate) fn version(number: u32) -> Version {
     number.try_into().unwrap()
+}
+
+/// Two books, their titles marked.
+pub(crate) fn books(title: &str, scorer: Scorer) -> Artifact {
+    let shelf = ["b1", "b2"].map(|id| {
+        let mut book = Book::bare(id.parse().unwrap());
+        book.title = Some(format!("{title} {id}"));
+        book
+    });
+    Artifact::new(Catalogue::new(shelf), vec![1.0, 2.0], scorer, Readers::new([])).unwrap()
+}
+
+/// Registers a model as the next version, approved, in `staging`.
+pub(crate) async fn publish(registry: &Registry, artifact: &Artifact) {
+    let intent = Intent::new("ana", "nightly", NOW);
+    let data = DataLineage {
+        source: "memory".into(),
+        sha256: String::new(),
+        interactions: 1,
+        readers: 1,
+        books: 2,
+        from: None,
+        to: None,
+    };
+    let manifest = Manifest {
+        format: 1,
+        name: name(),
+        created_at: NOW,
+        algorithm: "popularity".into(),
+        params: serde_json::json!({}),
+        tuning: None,
+        seed: 7,
+        data,
+        metrics: std::collections::BTreeMap::new(),
+        gate: "test".into(),
+        code_revision: "test".into(),
+        trigger: Trigger { kind: TriggerKind::Manual, id: models::digest::sha256(&models::format::encode(artifact)) },
+        parent: None,
+        profile: serde_json::Value::Null,
+        files: Vec::new(),
+    };
+    let draft = Draft { manifest, files: vec![(MODEL_FILE.into(), models::format::encode(artifact))] };
+    let version = registry.publish_staged(draft, &intent).await.unwrap().version;
+    registry.commit(&intent, |_| Ok(vec![Op::Approve { name: name(), version }])).await.unwrap();
 }
 
 /// A registry with version 1 in production and version 2 approved, and its ramp.
 async fn shop(test: &str) -> (Arc<Registry>, Ramp) {
     let store = Store::open(&format!("memory://ramp-{test}")).unwrap();
     let registry = Arc::new(Registry::open(store).await.unwrap());
-    let intent = Intent::new("ana", "nightly", NOW);
     for title in ["Emma", "Dune"] {
-        let mut book = Book::bare("b1".parse().unwrap());
-        book.title = Some(title.into());
-        let artifact = Artifact::new(Catalogue::new([book]), vec![1.0], Scorer::Popularity, Readers::new([])).unwrap();
-        let data = DataLineage {
-            source: "memory".into(),
-            sha256: String::new(),
-            interactions: 1,
-            readers: 1,
-            books: 1,
-            from: None,
-            to: None,
-        };
-        let manifest = Manifest {
-            format: 1,
-            name: name(),
-            created_at: NOW,
-            algorithm: "popularity".into(),
-            params: serde_json::json!({}),
-            tuning: None,
-            seed: 7,
-            data,
-            metrics: std::collections::BTreeMap::new(),
-            gate: "test".into(),
-            code_revision: "test".into(),
-            trigger: Trigger { kind: TriggerKind::Manual, id: title.into() },
-            parent: None,
-            profile: serde_json::Value::Null,
-            files: Vec::new(),
-        };
-        let draft = Draft { manifest, files: vec![(MODEL_FILE.into(), models::format::encode(&artifact))] };
-        let version = registry.publish_staged(draft, &intent).await.unwrap().version;
-        registry.commit(&intent, |_| Ok(vec![Op::Approve { name: name(), version }])).await.unwrap();
+        publish(&registry, &books(title, Scorer::Popularity)).await;
     }
-    registry.promote(&name(), version(1), None, &intent).await.unwrap();
+    registry.promote(&name(), version(1), None, &Intent::new("ana", "nightly", NOW)).await.unwrap();
     let ramp = Ramp::new(Arc::clone(&registry), name(), "judge");
     (registry, ramp)
 }
@@ -79,7 +91,17 @@ fn experiment(weight_bp: u16, met: u64, failed: u64) -> Experiment {
     let evidence = Evidence { steps: vec![early, step], step_secs: policy.rule(weight_bp).unwrap().least_secs };
     let judgement = judge(&evidence, &policy);
     let (stable_version, canary_version) = (version(1), version(2));
-    Experiment { epoch: 3, stable_version, canary_version, weight_bp, since: NOW, judgement }
+    Experiment {
+        trial: "2-1".into(),
+        epoch: 3,
+        stable_version,
+        canary_version,
+        weight_bp,
+        since: NOW,
+        processes: 1,
+        whole: true,
+        judgement,
+    }
 }
 
 fn weight(registry: &Registry) -> Option<u16> {

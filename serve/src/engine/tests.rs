@@ -1,9 +1,15 @@
 use std::sync::Arc;
 
-use models::{Book, Catalogue, Factors, Neighbours, Objective, Readers, Scorer, Version, split::Salt};
+use models::{
+    Book, Catalogue, Factors, Neighbours, Objective, Readers, Scorer, Version, registry::TrialStep, split::Salt,
+};
 
 use super::*;
-use crate::canary::Step;
+use crate::{
+    canary::{Setting, Step},
+    config::Options,
+    plan::Trial,
+};
 
 fn catalogue(ids: &str) -> Catalogue {
     Catalogue::new(ids.split(' ').map(|id| Book::bare(id.parse().unwrap())))
@@ -30,9 +36,12 @@ fn resident(number: u32, arm: Arm, artifact: Artifact) -> Resident {
     Resident { version: number.try_into().unwrap(), arm, digest: String::new(), artifact: Arc::new(artifact) }
 }
 
-fn first_step(version: Version, weight_bp: u16) -> Step {
-    let window = jiff::SignedDuration::from_mins(30);
-    Step::first(version, Salt::new([1; 32]), weight_bp, jiff::Timestamp::UNIX_EPOCH, window)
+fn first_step(version: Version, weight_bp: u16) -> Arc<Step> {
+    let options = Options::new("acme-books".parse().unwrap(), "recommender".parse().unwrap());
+    let steps = vec![TrialStep { weight_bp, since: jiff::Timestamp::UNIX_EPOCH }];
+    let trial = Trial { salt: Salt::new([1; 32]), steps };
+    let setting = Setting { model: &options.model, stable: Version::FIRST, version, options: &options };
+    Step::of(&trial, &setting, None).unwrap()
 }
 
 fn snapshot(canary: Artifact, weight_bp: u16) -> Snapshot {
@@ -41,7 +50,7 @@ fn snapshot(canary: Artifact, weight_bp: u16) -> Snapshot {
         epoch: 1,
         stable: resident(1, Arm::Stable, neighbours()),
         canary: Some(resident(2, Arm::Canary, canary)),
-        step: Some(Arc::new(first_step(version, weight_bp))),
+        step: Some(first_step(version, weight_bp)),
     }
 }
 

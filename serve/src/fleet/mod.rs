@@ -69,7 +69,7 @@ pub(crate) struct Tenant {
     models: BTreeMap<ModelName, Arc<Desk>>,
 }
 
-/// A model's trial as this process sees it.
+/// A model's trial.
 #[derive(Debug, Clone, Serialize)]
 pub struct Trial {
     /// Whose.
@@ -330,11 +330,20 @@ impl Fleet {
         }
     }
 
-    /// The trials that run in this process, by tenant and model.
+    /// The trials that run here, by tenant and model.
     pub fn trials(&self) -> Vec<Trial> {
         let trial = |desk: Arc<Desk>| {
             let (tenant, model) = (desk.service.tenant.clone(), desk.service.model.clone());
             Some(Trial { tenant, model, experiment: desk.service.experiment()? })
+        };
+        self.desks().into_iter().filter_map(trial).collect()
+    }
+
+    /// The last trial of each model that was ended here before its registry said so, as it stood then.
+    pub fn ended(&self) -> Vec<Trial> {
+        let trial = |desk: Arc<Desk>| {
+            let (tenant, model) = (desk.service.tenant.clone(), desk.service.model.clone());
+            Some(Trial { tenant, model, experiment: desk.service.ended()? })
         };
         self.desks().into_iter().filter_map(trial).collect()
     }

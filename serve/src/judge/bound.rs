@@ -32,10 +32,12 @@ pub fn log_e_above(bad: u64, n: u64, bound: f64) -> f64 {
     log_mean_exp(ABOVE.iter().map(|m| log_ratio(bad, n, 1.0 - (1.0 - bound).powf(*m), bound)))
 }
 
-/// Log likelihood ratio of `bad` of `n` between two shares. 0 bad readers are possible at a share of 0.
+/// Log likelihood ratio of `bad` of `n` between two shares. 0 bad readers are possible at a share of 0, and 0 good ones at 1,
+/// to which the furthest alternative of a great bound rounds.
 fn log_ratio(bad: u64, n: u64, share: f64, bound: f64) -> f64 {
     let of_bad = if bad == 0 { 0.0 } else { bad as f64 * (share.ln() - bound.ln()) };
-    of_bad + (n - bad) as f64 * ((-share).ln_1p() - (-bound).ln_1p())
+    let of_good = if bad == n { 0.0 } else { (n - bad) as f64 * ((-share).ln_1p() - (-bound).ln_1p()) };
+    of_bad + of_good
 }
 
 #[cfg(test)]
@@ -55,6 +57,13 @@ mod tests {
         assert!(log_e_below(10, 1000, 0.01) < 0.0);
         assert!(log_e_above(10, 1000, 0.01) < 0.0);
         assert!(log_e_below(0, 0, 0.001).abs() < 1e-15 && log_e_above(0, 0, 0.001).abs() < 1e-15);
+    }
+
+    /// `1 - .1^100` is 1: under it a good reader cannot be, and no reader says nothing.
+    #[test]
+    fn a_great_bound_is_a_test_like_any_other() {
+        assert!(log_e_above(0, 0, 0.9).abs() < 1e-15);
+        assert!(log_e_above(5, 5, 0.9) > 0.0 && log_e_above(1, 2, 0.9) < 0.0);
     }
 
     #[test]

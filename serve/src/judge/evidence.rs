@@ -25,7 +25,7 @@ pub struct StepEvidence {
 }
 
 /// Counts of one arm during one step. A reader, unless said otherwise, is counted at most once in the whole trial, on the
-/// arm the split assigned, whoever answered.
+/// arm the split assigned, whichever version answered and whichever process was asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArmEvidence {
     /// Requests, every one.

@@ -20,10 +20,23 @@ pub const EDGES_SECS: [f64; 22] = [
 pub struct Durations([u64; EDGES_SECS.len() + 1]);
 
 impl Durations {
+    /// How many buckets there are.
+    pub(crate) const BUCKETS: usize = EDGES_SECS.len() + 1;
+
     /// Counts one.
     pub fn record(&mut self, duration: Duration) {
+        self.0[Self::bucket(duration)] += 1;
+    }
+
+    /// The bucket of a duration, below [`Durations::BUCKETS`].
+    pub(crate) fn bucket(duration: Duration) -> usize {
         let seconds = duration.as_secs_f64();
-        self.0[EDGES_SECS.partition_point(|edge| *edge < seconds)] += 1;
+        EDGES_SECS.partition_point(|edge| *edge < seconds)
+    }
+
+    /// The count of one bucket.
+    pub(crate) fn count_mut(&mut self, bucket: usize) -> &mut u64 {
+        &mut self.0[bucket]
     }
 
     /// All counted.

@@ -73,6 +73,12 @@ impl ModelMetrics {
         self.swapped_with("failed");
     }
 
+    /// A round of a trial's evidence was told and heard, or was not.
+    pub(crate) fn exchanged(&self, whole: bool) {
+        let result = if whole { "ok" } else { "failed" };
+        self.all.exchanges.get_or_create(&ResultLabels { of: self.of.clone(), result }).inc();
+    }
+
     fn swapped_with(&self, result: &'static str) {
         self.all.swaps.get_or_create(&ResultLabels { of: self.of.clone(), result }).inc();
     }

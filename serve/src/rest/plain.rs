@@ -46,9 +46,11 @@ pub(super) async fn metrics(State(fleet): State<Arc<Fleet>>) -> Response {
     ([(header::CONTENT_TYPE, open_metrics)], fleet.metrics_text()).into_response()
 }
 
-/// The running trials, and how the next versions compare that score requests for nobody.
+/// The running trials, those that were ended here for harm, and how the next versions compare that score requests for
+/// nobody.
 pub(super) async fn experiments(State(fleet): State<Arc<Fleet>>) -> Response {
-    Json(json!({ "experiments": fleet.trials(), "shadow": fleet.comparisons() })).into_response()
+    let (experiments, ended, shadow) = (fleet.trials(), fleet.ended(), fleet.comparisons());
+    Json(json!({ "experiments": experiments, "ended": ended, "shadow": shadow })).into_response()
 }
 
 /// How the kill switch stands.

@@ -20,5 +20,6 @@ mod server;
 mod shadow;
 mod split;
 mod swap;
+mod together;
 mod tokens;
 mod world;

@@ -212,7 +212,7 @@ async fn metrics_live_on_the_main_port_only_without_an_admin_port() {
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
     let line = r#"bookloop_requests_total{tenant="acme-books",model="recommender",version="7",arm="stable",protocol="v1",code="200"} 1"#;
     assert!(metrics.text.contains(line), "{}", metrics.text);
-    assert_eq!(shop.get("/experiments").await.text, r#"{"experiments":[],"shadow":[]}"#);
+    assert_eq!(shop.get("/experiments").await.text, r#"{"ended":[],"experiments":[],"shadow":[]}"#);
 
     let mut apart = options();
     apart.admin = Some("127.0.0.1:0".parse().unwrap());

@@ -38,10 +38,15 @@ pub(crate) fn version(number: u32) -> Version {
     Version::try_from(number).unwrap()
 }
 
+/// When everything happens.
+pub(crate) fn noon() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
+
 /// Options with a clock that stands still at noon.
 pub(crate) fn options() -> Options {
     let mut options = Options::new("acme-books".parse().unwrap(), name());
-    options.clock = Clock::new(|| "2026-03-01T12:00:00Z".parse().unwrap());
+    options.clock = Clock::new(noon);
     options.poll_interval = Duration::from_millis(20);
     options.drain.delay = Duration::ZERO;
     options
@@ -204,7 +209,7 @@ pub(crate) struct World {
 }
 
 pub(crate) fn intent(reason: &str) -> Intent {
-    Intent::new("ana", reason, Timestamp::UNIX_EPOCH)
+    Intent::new("ana", reason, noon())
 }
 
 impl World {
@@ -274,7 +279,12 @@ impl World {
 
     /// Gives the staged version a share of readers, under the salt 00 01 .. 1f.
     pub(crate) async fn trial(&self, version: Version, weight_bp: u16) {
-        let salt = Salt::new(std::array::from_fn(|i| i as u8));
+        self.trial_under(version, weight_bp, 0).await;
+    }
+
+    /// The same under another salt.
+    pub(crate) async fn trial_under(&self, version: Version, weight_bp: u16, first_byte: u8) {
+        let salt = Salt::new(std::array::from_fn(|i| first_byte.wrapping_add(i as u8)));
         self.commit(vec![Op::Canary { name: name(), version, weight_bp, salt }]).await;
     }
 

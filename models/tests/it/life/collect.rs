@@ -161,3 +161,24 @@ async fn the_newest_four_checkpoints_are_kept() {
     let done = collect(&world, 10).await;
     assert_eq!(done.objects, [2 * CHECKPOINT_EVERY, CHECKPOINT_EVERY].map(key::checkpoint));
 }
+
+#[tokio::test]
+async fn what_was_counted_in_a_trial_goes_a_day_after_its_last_word_once_the_trial_is_over() {
+    let world = World::in_memory("evidence").await;
+    for title in ["Emma", "Dune"] {
+        world.publish(title).await;
+    }
+    world.promote(1).await;
+    let salt = Salt::new([3; 32]);
+    let share = |weight_bp| Op::Canary { name: name(), version: version(2), weight_bp, salt };
+    world.commit(share(1000)).await;
+    let folder = key::trial(&name(), &key::trial_name(version(2), version(1), &salt, world.now()));
+    let counted = [key::evidence(&folder, "a"), key::evidence_part(&folder, "a", 0)];
+    for key in &counted {
+        world.store.put(key, "counts".into()).await.unwrap();
+    }
+    world.pass(30);
+    assert_eq!(collect(&world, 10).await.objects, [""; 0], "it runs");
+    world.commit(share(0)).await;
+    assert_eq!(collect(&world, 10).await.objects, counted);
+}
