@@ -38,6 +38,13 @@ pub enum Moved {
         /// Which harm.
         why: String,
     },
+    /// An A/A found something where nothing is, and is over: what it found is a fault of the measuring.
+    Alarmed {
+        /// What.
+        why: String,
+    },
+    /// An A/A has shown everything that a step must show, found nothing, and is over.
+    Clean,
     /// Its time was over: nobody meets it, and it may be tried again.
     Expired {
         /// What was missing.
@@ -74,6 +81,7 @@ impl Ramp {
         let (version, judgement) = (experiment.canary_version, &experiment.judgement);
         let next = match &judgement.decision {
             Decision::Hold { why } => return Ok(Moved::Stays { why: why.clone() }),
+            Decision::RollBack { .. } | Decision::Advance if experiment.aa => Some(0),
             // Harm is undone whatever the share has become meanwhile.
             Decision::RollBack { why } => {
                 let held = self.registry.quarantine(&self.model, version, &intent(format!("rolled back: {why}"))).await;
@@ -94,11 +102,17 @@ impl Ramp {
         };
         let reason = match &judgement.decision {
             Decision::Expire { why } => format!("expired: {why}"),
+            Decision::RollBack { why } => format!("A/A alarm: {why}"),
+            _ if experiment.aa => "A/A clean".to_owned(),
             _ => format!("every condition of {} % is shown", experiment.weight_bp / 100),
         };
         match self.registry.step_trial(&self.model, trial, next, &intent(reason.clone())).await {
-            Ok(_) if next == 0 => Ok(Moved::Expired { why: reason }),
-            Ok(_) => Ok(Moved::To(next)),
+            Ok(_) => Ok(match &judgement.decision {
+                Decision::RollBack { why } => Moved::Alarmed { why: why.clone() },
+                Decision::Expire { .. } => Moved::Expired { why: reason },
+                _ if experiment.aa => Moved::Clean,
+                _ => Moved::To(next),
+            }),
             Err(Error::Conflict { .. }) => Ok(moved_on()),
             Err(error) => Err(error),
         }

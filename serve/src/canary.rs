@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     config::Options,
     exchange::{Exchange, Heard},
-    judge::{Decision, Evidence, Judgement, Policy, StepEvidence, judge},
+    judge::{Decision, Evidence, Judgement, Policy, StepEvidence, judge, judge_aa},
     ledger::Ledger,
     plan::Trial,
 };
@@ -86,6 +86,8 @@ pub struct Experiment {
     pub stable_version: Version,
     /// The version on trial.
     pub canary_version: Version,
+    /// Whether that is the version in production, tried against itself: it goes nowhere, and what is found is an alarm.
+    pub aa: bool,
     /// Its share of readers, basis points.
     pub weight_bp: u16,
     /// When this step began, as the log says.
@@ -105,7 +107,9 @@ impl Experiment {
     pub(crate) fn of(step: &Step, epoch: u64, stable_version: Version, policy: &Policy, now: Timestamp) -> Self {
         let alone = Heard { processes: 1, whole: true };
         let Heard { processes, whole } = step.exchange.as_ref().map_or(alone, |exchange| exchange.heard());
-        let mut judgement = judge(&step.evidence(now), policy);
+        let aa = step.version == stable_version;
+        let evidence = step.evidence(now);
+        let mut judgement = if aa { judge_aa(&evidence, policy) } else { judge(&evidence, policy) };
         if !whole && matches!(judgement.decision, Decision::Advance | Decision::Expire { .. }) {
             judgement.decision = Decision::Hold { why: "what other processes saw cannot be read".to_owned() };
         }
@@ -114,6 +118,7 @@ impl Experiment {
             epoch,
             stable_version,
             canary_version: step.version,
+            aa,
             weight_bp: step.weight_bp,
             since: step.since,
             processes,

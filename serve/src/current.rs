@@ -100,9 +100,19 @@ impl Snapshot {
         }
     }
 
-    /// The resident versions, production first.
+    /// The resident versions, production first, each once.
     pub fn residents(&self) -> impl Iterator<Item = &Resident> {
-        std::iter::once(&self.stable).chain(&self.canary)
+        std::iter::once(&self.stable).chain(self.canary.iter().filter(|_| !self.is_aa()))
+    }
+
+    /// Whether production is tried against itself: both parts are played by one version.
+    pub fn is_aa(&self) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.version == self.stable.version)
+    }
+
+    /// The alias by which the version on an arm is reached.
+    pub fn alias(&self, arm: Arm) -> &'static str {
+        if self.is_aa() { self.stable.alias() } else { self.resident(arm).alias() }
     }
 
     /// The trial as it stands at `now` under `policy`, if one runs.

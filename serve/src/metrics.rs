@@ -116,6 +116,7 @@ pub struct Metrics {
     model_info: Family<InfoLabels, Gauge>,
     swaps: Family<ResultLabels, Counter>,
     exchanges: Family<ResultLabels, Counter>,
+    ended: Family<ResultLabels, Counter>,
     offered: Counter,
     delivered: Counter,
     dropped: Family<One, Counter>,
@@ -165,6 +166,12 @@ impl Metrics {
             epoch: add(r, "experiment_epoch", "Number of the live snapshot", Family::default()),
             model_info: add(r, "model_info", "1 for each resident version", Family::default()),
             swaps: add(r, "swaps", "Versions brought in, failed to load, or let go", Family::default()),
+            ended: add(
+                r,
+                "trials_ended",
+                "Trials ended here at once, for harm or an alarm in an A/A",
+                Family::default(),
+            ),
             exchanges: add(
                 r,
                 "trial_exchanges",

@@ -14,7 +14,7 @@ pub struct Plan {
     /// The version of `staging`, if it is another one, may be served and is not in quarantine. Resident at weight 0 too, so that a canary
     /// starts without a load.
     pub staging: Option<Version>,
-    /// The trial, if it is of `staging`.
+    /// The trial, if it is of `staging`, or of the version in production: then that is resident alone, in both parts.
     pub trial: Option<Trial>,
 }
 
@@ -25,6 +25,8 @@ pub struct Trial {
     pub salt: Salt,
     /// Its steps, the running one last; at least one.
     pub steps: Vec<TrialStep>,
+    /// Whether the version in production is tried against itself: an A/A, in which nothing may be found.
+    pub is_aa: bool,
 }
 
 /// Reads the plan off a model's state.
@@ -37,8 +39,12 @@ pub fn plan(model: &ModelState) -> Plan {
     let stable = servable(Alias::production());
     let free = |version: &Version| model.versions.get(version).is_some_and(|known| known.quarantine.is_none());
     let staging = servable(Alias::staging()).filter(|version| Some(*version) != stable && free(version));
-    let trial = model.canary.filter(|canary| Some(canary.version) == staging && !model.trial_steps.is_empty());
-    Plan { stable, staging, trial: trial.map(|canary| Trial { salt: canary.salt, steps: model.trial_steps.clone() }) }
+    let canary = model.canary.filter(|_| !model.trial_steps.is_empty());
+    let is_aa = canary.is_some_and(|canary| Some(canary.version) == stable);
+    let staging = staging.filter(|_| !is_aa);
+    let trial = canary.filter(|canary| is_aa || Some(canary.version) == staging);
+    let trial = trial.map(|canary| Trial { salt: canary.salt, steps: model.trial_steps.clone(), is_aa });
+    Plan { stable, staging, trial }
 }
 
 #[cfg(test)]
@@ -76,7 +82,14 @@ mod tests {
     fn a_trial_of_another_version_than_staging_is_ignored() {
         assert!(plan(&model(1, 2, 0, Some(2))).trial.is_some());
         assert_eq!(plan(&model(1, 3, 0, Some(2))).trial, None);
-        assert_eq!(plan(&model(2, 2, 0, Some(2))), Plan { stable: Some(version(2)), ..Plan::default() });
+        assert_eq!(plan(&model(2, 2, 0, Some(1))), Plan { stable: Some(version(2)), ..Plan::default() });
+    }
+
+    #[test]
+    fn production_tried_against_itself_needs_no_second_version() {
+        let plan = plan(&model(1, 2, 0, Some(1)));
+        assert_eq!((plan.stable, plan.staging), (Some(version(1)), None));
+        assert!(plan.trial.unwrap().is_aa);
     }
 
     #[test]

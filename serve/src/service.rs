@@ -164,6 +164,7 @@ impl Service {
             return false;
         }
         *ended = Some(experiment.clone());
+        self.metrics.trial_ended(if live.is_aa() { "aa-alarm" } else { "harm" });
         let (stable, canary) = (live.stable.clone(), live.canary.clone());
         // What it replaces holds the same versions, so nothing is freed here.
         drop(self.publish(Snapshot { epoch: live.epoch + 1, stable, canary, step: None }));
@@ -305,7 +306,7 @@ impl Service {
             if answer.books.is_empty() {
                 self.metrics.empty_list(assigned.version, assigned.arm);
             }
-            let record = self.record(call, answered.served(answer), ask, answer, (index, at));
+            let record = self.record(call, answered, ask, answer, (index, at));
             shown.push(Shown {
                 reader: record.user_id.clone(),
                 model: record.model.clone().expect("records of our own name their model"),
@@ -321,11 +322,12 @@ impl Service {
     fn record(
         &self,
         call: &Call,
-        served: &Resident,
+        answered: &Answered,
         ask: &Ask,
         answer: &Answer,
         (index, at): (usize, Timestamp),
     ) -> Prediction {
+        let served = answered.served(answer);
         let catalogue = served.artifact.catalogue();
         let predictions: Vec<BookId> = answer.books.iter().map(|scored| catalogue.book(scored.row).to_id()).collect();
         // Who has no name is a session of this one request.
@@ -343,7 +345,7 @@ impl Service {
             model: Some(ModelRef {
                 name: self.model.to_string(),
                 version: served.version,
-                alias: served.alias().into(),
+                alias: answered.snapshot.alias(served.arm).into(),
                 arm: served.arm,
             }),
             region: self.options().region.clone(),

@@ -271,11 +271,13 @@ impl Watcher {
             .stable
             .and_then(|version| as_arm(version, Arm::Stable))
             .or_else(|| old.map(|old| old.stable.clone()))?;
-        let canary =
-            plan.staging.filter(|version| *version != stable.version).and_then(|version| as_arm(version, Arm::Canary));
+        let trial = plan.trial.filter(|trial| !trial.is_aa || plan.stable == Some(stable.version));
+        let twin = trial.as_ref().filter(|trial| trial.is_aa).map(|_| stable.version);
+        let staging = plan.staging.filter(|version| *version != stable.version);
+        let canary = twin.or(staging).and_then(|version| as_arm(version, Arm::Canary));
         let live = old.map(Before::of);
         let before = live.as_ref().or(self.parted.as_ref());
-        let step = plan.trial.zip(canary.as_ref()).and_then(|(trial, canary)| {
+        let step = trial.zip(canary.as_ref()).and_then(|(trial, canary)| {
             let setting = Setting {
                 model: &self.service.model,
                 stable: stable.version,

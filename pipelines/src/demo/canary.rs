@@ -59,10 +59,11 @@ impl Stage {
                 self.running.look_now().await;
                 chronicler.tell(now, MomentKind::Canary, format!("canary rolled back, in quarantine: {why}"));
             }
-            Moved::Expired { why } => {
+            Moved::Expired { why } | Moved::Alarmed { why } => {
                 self.running.look_now().await;
                 chronicler.tell(now, MomentKind::Canary, format!("canary ended: {why}"));
             }
+            Moved::Clean => self.running.look_now().await,
             Moved::To(next) => self.stepped(now, version, next, &seen, chronicler).await,
             Moved::AwaitsApproval => {
                 let reason = format!("every canary step passed; the last: {seen}");

@@ -96,6 +96,7 @@ fn experiment(weight_bp: u16, met: u64, failed: u64) -> Experiment {
         epoch: 3,
         stable_version,
         canary_version,
+        aa: false,
         weight_bp,
         since: NOW,
         processes: 1,
@@ -154,4 +155,26 @@ async fn a_trial_whose_time_is_over_ends_without_blame() {
     assert!(matches!(moved, Moved::Expired { .. }), "{moved:?}");
     assert_eq!(weight(&registry), None);
     ramp.begin(version(2), 1000, Salt::new([2; 32]), "again", NOW).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_a_a_goes_nowhere_and_its_alarm_ends_it_without_a_quarantine() {
+    let (registry, ramp) = shop("aa").await;
+    let of_itself = |experiment: Experiment| Experiment { canary_version: version(1), aa: true, ..experiment };
+    let begin = async |salt| ramp.begin(version(1), 5000, Salt::new([salt; 32]), "a new balancer", NOW).await.unwrap();
+    begin(1).await;
+    let waits = ramp.follow(&of_itself(experiment(5000, 10, 0)), NOW).await.unwrap();
+    assert!(matches!(waits, Moved::Stays { .. }), "{waits:?}");
+    let shown = of_itself(experiment(5000, 4000, 0));
+    assert_eq!(shown.judgement.decision, serve::judge::Decision::Advance);
+    assert_eq!(ramp.follow(&shown, NOW).await.unwrap(), Moved::Clean);
+    assert_eq!(weight(&registry), None);
+    begin(2).await;
+    let alarm = ramp.follow(&of_itself(experiment(5000, 40, 20)), NOW).await.unwrap();
+    assert!(matches!(alarm, Moved::Alarmed { .. }), "{alarm:?}");
+    assert_eq!(weight(&registry), None);
+    let state = registry.state();
+    assert!(state.models[&name()].versions.values().all(|standing| standing.quarantine.is_none()));
+    assert_eq!(state.models[&name()].aliases[&Alias::production()], version(1));
+    assert!(registry.entries().await.unwrap().pop().unwrap().reason.starts_with("A/A alarm: failures: e-value"));
 }

@@ -39,7 +39,7 @@ fn resident(number: u32, arm: Arm, artifact: Artifact) -> Resident {
 fn first_step(version: Version, weight_bp: u16) -> Arc<Step> {
     let options = Options::new("acme-books".parse().unwrap(), "recommender".parse().unwrap());
     let steps = vec![TrialStep { weight_bp, since: jiff::Timestamp::UNIX_EPOCH }];
-    let trial = Trial { salt: Salt::new([1; 32]), steps };
+    let trial = Trial { salt: Salt::new([1; 32]), steps, is_aa: false };
     let setting = Setting { model: &options.model, stable: Version::FIRST, version, options: &options };
     Step::of(&trial, &setting, None).unwrap()
 }

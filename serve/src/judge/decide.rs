@@ -128,6 +128,20 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Judgement {
     Judgement { decision, numbers: Numbers { harm, harm_checks, split, conditions, clicks, evidence, policy } }
 }
 
+/// Judges an A/A, in which one version is on both arms: as [`judge`], but that readers do not arrive as split ends it too.
+///
+/// Whatever is found is a fault of assignment, counting or the judge. At most `alpha_harm + alpha_split` of sound ones
+/// ever end so.
+pub fn judge_aa(evidence: &Evidence, policy: &Policy) -> Judgement {
+    let mut judgement = judge(evidence, policy);
+    let split = &judgement.numbers.split;
+    if split.shown && !matches!(judgement.decision, Decision::RollBack { .. }) {
+        let why = format!("readers do not arrive as split: e-value {} of {}", e(split.log_e), e(split.needed));
+        judgement.decision = Decision::RollBack { why };
+    }
+    judgement
+}
+
 /// The harm checks, and the logs of their weighted e-values.
 fn harm_checks(evidence: &Evidence, policy: &Policy, compares: bool) -> (Vec<Check>, Vec<f64>) {
     let ratio = |of: fn(&ArmEvidence) -> u64, tolerance: f64, grid: &[f64]| {

@@ -19,7 +19,7 @@ mod policy;
 mod sample_ratio;
 
 pub use bound::{log_e_above, log_e_below};
-pub use decide::{Check, ClickDifference, Decision, Judgement, Numbers, judge};
+pub use decide::{Check, ClickDifference, Decision, Judgement, Numbers, judge, judge_aa};
 pub use events::{Events, HARM_GRID, OUTCOME_GRID, log_e_ratio};
 pub use evidence::{ArmEvidence, Evidence, StepEvidence};
 pub use latency::{Durations, EDGES_SECS, log_e_slower};

@@ -79,6 +79,11 @@ impl ModelMetrics {
         self.all.exchanges.get_or_create(&ResultLabels { of: self.of.clone(), result }).inc();
     }
 
+    /// A trial was ended here at once.
+    pub(crate) fn trial_ended(&self, result: &'static str) {
+        self.all.ended.get_or_create(&ResultLabels { of: self.of.clone(), result }).inc();
+    }
+
     fn swapped_with(&self, result: &'static str) {
         self.all.swaps.get_or_create(&ResultLabels { of: self.of.clone(), result }).inc();
     }

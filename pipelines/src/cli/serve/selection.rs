@@ -22,7 +22,13 @@ pub(super) struct Models {
     #[arg(long, alias = "model_dir", env = "BOOKLOOP_MODEL_DIR", value_name = "DIR", conflicts_with = "store")]
     model_dir: Option<PathBuf>,
     /// Number of the version in the folder, where its origin.json does not tell it.
-    #[arg(long, env = "BOOKLOOP_MODEL_VERSION", value_name = "NUMBER", requires = "model_dir")]
+    #[arg(
+        long,
+        env = "BOOKLOOP_MODEL_VERSION",
+        value_name = "NUMBER",
+        requires = "model_dir",
+        conflicts_with = "store"
+    )]
     model_version: Option<Version>,
     /// Tenants: several times or with commas, or * for every tenant that has a registry in the store. [default: shared,
     /// or with --model-dir whom the folder came from]

@@ -117,3 +117,13 @@ fn counts_of_two_processes_are_judged_as_their_sum() {
     sum.merge(&one);
     assert_eq!((sum.requests, sum.arrived, sum.met), (8000, 4000, 4000));
 }
+
+#[test]
+fn an_a_a_ends_when_readers_do_not_arrive_as_split_and_a_trial_only_waits() {
+    let mut evidence = calm(40_000);
+    assert_eq!(judge_aa(&evidence, &Policy::default()), judge(&evidence, &Policy::default()));
+    evidence.steps[0].canary.arrived = 3000;
+    let Decision::RollBack { why } = judge_aa(&evidence, &Policy::default()).decision else { panic!("no alarm") };
+    assert!(why.starts_with("readers do not arrive as split: e-value "), "{why}");
+    assert!(matches!(judge(&evidence, &Policy::default()).decision, Decision::Hold { .. }));
+}

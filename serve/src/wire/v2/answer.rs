@@ -40,7 +40,7 @@ impl Reported {
         let mixed = served.any(|other| other.arm != first.arm);
         let reported = if mixed { &answered.snapshot.stable } else { first };
         let variant = if mixed { "mixed" } else { reported.arm.as_str() };
-        Self { version: reported.version, variant, alias: reported.alias() }
+        Self { version: reported.version, variant, alias: answered.snapshot.alias(reported.arm) }
     }
 }
 
