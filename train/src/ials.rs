@@ -73,7 +73,7 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            factors: 512,
+            factors: 192,
             epochs: 10,
             unobserved_weight: None,
             regularization: 0.006,

@@ -18,17 +18,11 @@ pub(super) struct Models {
     #[arg(long, env = "BOOKLOOP_STORE", value_name = "URL", required_unless_present = "model_dir")]
     store: Option<String>,
     /// Folder with one version, in place of a store: as `bookloop fetch` and `bookloop models export` write it, and as
-    /// KServe mounts it. Nothing is written there, and nothing is looked at again.
-    #[arg(long, alias = "model_dir", env = "BOOKLOOP_MODEL_DIR", value_name = "DIR", conflicts_with = "store")]
+    /// KServe mounts it. Nothing is written there, nothing is looked at again, and a store is not asked.
+    #[arg(long, alias = "model_dir", env = "BOOKLOOP_MODEL_DIR", value_name = "DIR")]
     model_dir: Option<PathBuf>,
     /// Number of the version in the folder, where its origin.json does not tell it.
-    #[arg(
-        long,
-        env = "BOOKLOOP_MODEL_VERSION",
-        value_name = "NUMBER",
-        requires = "model_dir",
-        conflicts_with = "store"
-    )]
+    #[arg(long, env = "BOOKLOOP_MODEL_VERSION", value_name = "NUMBER", requires = "model_dir")]
     model_version: Option<Version>,
     /// Tenants: several times or with commas, or * for every tenant that has a registry in the store. [default: shared,
     /// or with --model-dir whom the folder came from]
@@ -171,7 +165,7 @@ mod tests {
         };
         for (flags, says) in [
             ("", "manifest.json in /nowhere"),
-            ("--store memory://flags", "cannot be used with"),
+            ("--store memory://flags", "manifest.json in /nowhere"),
             ("--all-tenants", "cannot be used with"),
             ("--eager", "cannot be used with"),
             ("--tenant *", "--tenant: expected one with --model-dir, found all of them"),
