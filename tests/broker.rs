@@ -9,9 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bookloop_tests::{Predictor, http, metric, open_loop, predict, produce};
+use bookloop_tests::{Predictor, http, metric, popular, readers};
 use models::{
-    Artifact, Book, Catalogue, Readers, Scorer,
     event::{Prediction, Topic},
     stream::{Consumer, kafka::KafkaConsumer},
 };
@@ -29,31 +28,15 @@ const SOON: Duration = Duration::from_secs(1);
 #[ignore = "two minutes; needs BOOKLOOP_TEST_KAFKA"]
 async fn a_minute_without_kafka_harms_no_answer_and_loses_no_record_uncounted() {
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("file://{}/store", folder.path().display());
-    let books = Catalogue::new(["a", "b"].map(|id| Book::bare(id.parse().unwrap())));
-    let artifact = Artifact::new(books, vec![2.0, 1.0], Scorer::Popularity, Readers::new([])).unwrap();
-    produce(&store, "acme-books", &artifact).await;
+    let store = popular(folder.path(), &["a", "b"]).await;
     let mut broker = tokio::task::block_in_place(Broker::start);
     let options = broker.options();
     let predictor = Predictor::start(&format!("--store {store} --tenant acme-books --kafka {}", options.bootstrap));
     let client = http();
-    let ready = Instant::now();
-    while predict(&client, &predictor.url, "ann", 2).await.is_err() {
-        assert!(ready.elapsed() < Duration::from_secs(20), "the predictor did not become ready");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    predictor.ready(&client).await;
 
     let stop = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn({
-        let (client, url, stop) = (client.clone(), predictor.url.clone(), Arc::clone(&stop));
-        async move {
-            open_loop(RATE, stop, |n| {
-                let (client, url) = (client.clone(), url.clone());
-                async move { predict(&client, &url, &format!("reader-{n}"), 2).await }
-            })
-            .await
-        }
-    });
+    let load = readers(&client, &predictor, RATE, &stop);
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = metric(&client, &predictor.url, "bookloop_events_delivered_total").await;
     assert!(before > 0.0, "records arrive while the broker is there");

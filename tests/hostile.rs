@@ -5,11 +5,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use bookloop_tests::{Predictor, http, metric, open_loop, predict, produce};
-use models::{Artifact, Book, Catalogue, Readers, Scorer};
+use bookloop_tests::{Predictor, http, metric, popular, readers};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::{
@@ -87,29 +86,13 @@ async fn attack(kind: Kind, address: &str, seed: u64, ended: &AtomicUsize) -> st
 #[ignore = "most of a minute"]
 async fn a_thousand_bad_connections_harm_no_reader() {
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("file://{}/store", folder.path().display());
-    let books = Catalogue::new(["a", "b"].map(|id| Book::bare(id.parse().unwrap())));
-    let artifact = Artifact::new(books, vec![2.0, 1.0], Scorer::Popularity, Readers::new([])).unwrap();
-    produce(&store, "acme-books", &artifact).await;
+    let store = popular(folder.path(), &["a", "b"]).await;
     let predictor = Predictor::start(&format!("--store {store} --tenant acme-books"));
     let client = http();
-    let ready = Instant::now();
-    while predict(&client, &predictor.url, "ann", 2).await.is_err() {
-        assert!(ready.elapsed() < Duration::from_secs(20), "the predictor did not become ready");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    predictor.ready(&client).await;
 
     let stop = Arc::new(AtomicBool::new(false));
-    let load = tokio::spawn({
-        let (client, url, stop) = (client.clone(), predictor.url.clone(), Arc::clone(&stop));
-        async move {
-            open_loop(RATE, stop, |_| {
-                let (client, url) = (client.clone(), url.clone());
-                async move { predict(&client, &url, "ann", 2).await }
-            })
-            .await
-        }
-    });
+    let load = readers(&client, &predictor, RATE, &stop);
     let address = predictor.url.strip_prefix("http://").unwrap().to_owned();
     let ended = Arc::new(AtomicUsize::new(0));
     let kinds = [Kind::Head, Kind::Body, Kind::Silent, Kind::Garbage, Kind::Dropped];

@@ -8,10 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bookloop_tests::{Http, Predictor, http, open_loop, predict, produce};
+use bookloop_tests::{Http, Predictor, http, open_loop, popular, predict};
 use http_body_util::Full;
 use hyper::{Request, body::Bytes};
-use models::{Artifact, Book, Catalogue, Readers, Scorer};
 
 const RESTARTS: usize = 20;
 /// Requests a second.
@@ -72,10 +71,7 @@ fn started(store: &str) -> (Predictor, Arc<Replica>) {
 #[ignore = "most of a minute"]
 async fn twenty_restarts_behind_a_balancer_lose_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("file://{}/store", folder.path().display());
-    let books = Catalogue::new(["a", "b"].map(|id| Book::bare(id.parse().unwrap())));
-    let artifact = Artifact::new(books, vec![2.0, 1.0], Scorer::Popularity, Readers::new([])).unwrap();
-    produce(&store, "acme-books", &artifact).await;
+    let store = popular(folder.path(), &["a", "b"]).await;
 
     let [(mut first, one), (mut second, two)] = [started(&store), started(&store)];
     let balancer = Arc::new(Balancer { places: [Mutex::new(one), Mutex::new(two)], turn: AtomicUsize::new(0) });

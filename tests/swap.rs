@@ -55,12 +55,7 @@ async fn swaps(store: &str) {
     registry.promote(&name, version(1), None, &intent("first".into())).await.unwrap();
     let predictor = Predictor::start(&format!("--store {store} --tenant acme-books"));
     let client = http();
-    for _ in 0..200 {
-        if ask(&client, &predictor.url, 1).await.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    predictor.ready(&client).await;
 
     let (begun, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     let load = tokio::spawn({

@@ -6,10 +6,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bookloop_tests::{Http, Predictor, http, produce, run};
+use bookloop_tests::{Http, Predictor, http, popular, run};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
-use models::{Artifact, Book, Catalogue, Readers, Scorer};
 use serde_json::json;
 
 use crate::issuer::Issuer;
@@ -63,10 +62,7 @@ fn published(sets: Vec<String>) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_issuers_tokens_open_the_door_of_their_tenant() {
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("file://{}/store", folder.path().display());
-    let books = Catalogue::new([Book::bare("a".parse().unwrap())]);
-    let artifact = Artifact::new(books, vec![1.0], Scorer::Popularity, Readers::new([])).unwrap();
-    produce(&store, "acme-books", &artifact).await;
+    let store = popular(folder.path(), &["a"]).await;
     let (issuer, next) = (Issuer::new(), Issuer::new());
     let file = folder.path().join("keys.json");
     std::fs::write(&file, issuer.keys().to_string()).unwrap();

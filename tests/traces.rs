@@ -5,11 +5,10 @@ use std::{
     time::Duration,
 };
 
-use bookloop_tests::{Predictor, http, produce};
+use bookloop_tests::{Predictor, http, popular};
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Bytes, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use models::{Artifact, Book, Catalogue, Readers, Scorer};
 use tokio::net::TcpListener;
 
 /// What was posted: path and body.
@@ -36,10 +35,7 @@ async fn collect(listener: TcpListener, posted: Posted) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_its_caller_traces_arrives_at_the_collector() {
     let folder = tempfile::tempdir().unwrap();
-    let store = format!("file://{}/store", folder.path().display());
-    let books = Catalogue::new([Book::bare("a".parse().unwrap())]);
-    let artifact = Artifact::new(books, vec![1.0], Scorer::Popularity, Readers::new([])).unwrap();
-    produce(&store, "acme-books", &artifact).await;
+    let store = popular(folder.path(), &["a"]).await;
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let otlp = format!("http://{}", listener.local_addr().unwrap());

@@ -23,12 +23,13 @@ use hyper_util::{
 };
 use jiff::Timestamp;
 use models::{
-    Artifact, Manifest, ModelName, Registry, Store, format,
+    Artifact, Book, Catalogue, Manifest, ModelName, Readers, Registry, Scorer, Store, format,
     manifest::{DataLineage, MODEL_FILE, Trigger, TriggerKind},
     registry::{Draft, Intent, Op},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use self::judge::{Answer, Deed, Event};
 
@@ -84,6 +85,15 @@ impl Predictor {
 }
 
 impl Predictor {
+    /// Waits until it answers readers.
+    pub async fn ready(&self, client: &Http) {
+        let begun = Instant::now();
+        while predict(client, &self.url, "ann", 2).await.is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the predictor did not become ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Asks it to leave and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a process id");
@@ -124,6 +134,20 @@ pub async fn post(client: &Http, url: &str, body: String) -> Result<Value, Strin
         return Err(format!("{status}: {}", String::from_utf8_lossy(&body)));
     }
     serde_json::from_slice(&body).map_err(|error| error.to_string())
+}
+
+/// [`open_loop`] of readers who ask one predictor for two books each, in a task of its own.
+pub fn readers(
+    client: &Http,
+    predictor: &Predictor,
+    rate: u64,
+    stop: &Arc<AtomicBool>,
+) -> JoinHandle<Vec<(Result<Value, String>, Duration)>> {
+    let (client, url, stop) = (client.clone(), predictor.url.clone(), Arc::clone(stop));
+    tokio::spawn(open_loop(rate, stop, move |n| {
+        let (client, url) = (client.clone(), url.clone());
+        async move { predict(&client, &url, &format!("reader-{n}"), 2).await }
+    }))
 }
 
 /// Asks at `rate` a second until told to stop, request `n` when it is due whatever the others take. What came of each, in
@@ -216,6 +240,17 @@ pub async fn produce(store: &str, tenant: &str, artifact: &Artifact) {
     let approved = Op::Approve { name: name.clone(), version };
     registry.commit(&intent, |_| Ok(vec![approved.clone()])).await.expect("it is there");
     registry.promote(&name, version, None, &intent).await.expect("it is approved");
+}
+
+/// Puts a model into production for the tenant `acme-books`, in a store below `folder`: the books by falling popularity, for
+/// everyone. Gives the store's URL.
+pub async fn popular(folder: &Path, books: &[&str]) -> String {
+    let store = format!("file://{}/store", folder.display());
+    let catalogue = Catalogue::new(books.iter().map(|id| Book::bare(id.parse().expect("this is an id"))));
+    let popularity = (1..=books.len()).rev().map(|n| n as f32).collect();
+    let artifact = Artifact::new(catalogue, popularity, Scorer::Popularity, Readers::new([]));
+    produce(&store, "acme-books", &artifact.expect("the shapes agree")).await;
+    store
 }
 
 /// What a writer noted, one event a line. A line that its death cut short is no event.

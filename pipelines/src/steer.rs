@@ -47,7 +47,8 @@ impl Steersman {
         tokio::join!(look, commit);
     }
 
-    /// Ends in this process every trial that has done harm, and every A/A that has found something; the next request already meets nothing of it. Asks no store.
+    /// Ends in this process every trial that has done harm, and every A/A that has found something; the next request
+    /// already meets nothing of it. Asks no store.
     pub fn end_harmful(&self, fleet: &Fleet) {
         for trial in fleet.trials() {
             if !matches!(trial.experiment.judgement.decision, Decision::RollBack { .. }) {

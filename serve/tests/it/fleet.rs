@@ -21,7 +21,10 @@ use serve::{
 };
 use tonic::Code;
 
-use crate::world::{Recorder, Reply, Shelf, World, artifact, options, send, store};
+use crate::{
+    grpc::readers,
+    world::{Recorder, Reply, Shelf, World, artifact, options, send, store},
+};
 
 const PREDICT: &str = "/v1/models/recommender:predict";
 const INFER: &str = "/v2/models/recommender/infer";
@@ -204,21 +207,12 @@ async fn a_claim_reaches_its_own_tenants_models_and_no_others_whichever_the_door
 #[tokio::test]
 async fn grpc_takes_the_claim_from_its_metadata() {
     use serve::grpc::proto::grpc_inference_service_client::GrpcInferenceServiceClient as Client;
-    use serve::grpc::proto::{InferTensorContents, model_infer_request::InferInputTensor};
 
     let mall = Mall::open(behind_a_mesh(), all(&shelf().await, false)).await;
     let origin = || Uri::from_static("http://mall");
     let mut client = Client::with_origin(mall.router.clone(), origin());
-    let contents = InferTensorContents { bytes_contents: vec!["ann".into()], ..InferTensorContents::default() };
-    let readers = InferInputTensor {
-        name: "user_id".into(),
-        datatype: "BYTES".into(),
-        shape: vec![1],
-        contents: Some(contents),
-        ..InferInputTensor::default()
-    };
     let infer = |model: &str, claims: Option<String>| {
-        let inputs = vec![readers.clone()];
+        let inputs = vec![readers(&["ann"])];
         let mut request =
             tonic::Request::new(ModelInferRequest { model_name: model.into(), inputs, ..ModelInferRequest::default() });
         if let Some(claims) = claims {

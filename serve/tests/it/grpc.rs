@@ -31,7 +31,7 @@ fn tensor(name: &str, datatype: &str, shape: &[i64], contents: Option<InferTenso
     InferInputTensor { name, datatype, shape, contents, ..InferInputTensor::default() }
 }
 
-fn readers(names: &[&'static str]) -> InferInputTensor {
+pub(crate) fn readers(names: &[&'static str]) -> InferInputTensor {
     let bytes_contents = names.iter().map(|name| Bytes::from_static(name.as_bytes())).collect();
     let contents = InferTensorContents { bytes_contents, ..InferTensorContents::default() };
     tensor("user_id", "BYTES", &[names.len() as i64], Some(contents))

@@ -19,14 +19,12 @@ use models::signature::Trust;
 use serde_json::{Value, json};
 use serve::{
     Callers, Expected, KeySource, ModelSource, Options, Refresh, Running, Selection, Served, Server, Tokens,
-    grpc::proto::{
-        InferTensorContents, ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient as Client,
-        model_infer_request::InferInputTensor,
-    },
+    grpc::proto::{ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient as Client},
 };
 use tonic::Code;
 
 use crate::{
+    grpc::readers,
     issuer::Issuer,
     world::{Recorder, Reply, Shelf, World, artifact, options, send, store},
 };
@@ -161,15 +159,7 @@ async fn a_token_of_every_kind_names_its_bearers_tenant_at_every_door() {
 
 /// Ann's books over gRPC.
 fn ann(bearer: Option<&str>) -> tonic::Request<ModelInferRequest> {
-    let contents = InferTensorContents { bytes_contents: vec!["ann".into()], ..InferTensorContents::default() };
-    let readers = InferInputTensor {
-        name: "user_id".into(),
-        datatype: "BYTES".into(),
-        shape: vec![1],
-        contents: Some(contents),
-        ..InferInputTensor::default()
-    };
-    let (model_name, inputs) = ("recommender".into(), vec![readers]);
+    let (model_name, inputs) = ("recommender".into(), vec![readers(&["ann"])]);
     let mut request = tonic::Request::new(ModelInferRequest { model_name, inputs, ..ModelInferRequest::default() });
     request.metadata_mut().insert("x-jwt-payload", OTHER.parse().unwrap());
     if let Some(bearer) = bearer {

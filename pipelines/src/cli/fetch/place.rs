@@ -205,6 +205,15 @@ mod tests {
         version(&[("model.sig", "s"), ("model.safetensors", "m"), ("more/notes.txt", "n"), ("manifest.json", "{}")])
     }
 
+    /// A version with two signatures.
+    const EARLIER: [(&str, &str); 4] =
+        [("manifest.json", "{}"), ("model.1.sig", "newer"), ("model.safetensors", "m"), ("model.sig", "s")];
+
+    /// The one after it.
+    fn next() -> Vec<(String, Bytes)> {
+        version(&[("model.sig", "t"), ("model.safetensors", "n"), ("manifest.json", "{ }")])
+    }
+
     /// The check of these tests: the manifest was written too.
     fn passes(staged: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(staged.join(MANIFEST_FILE).is_file(), "nothing is checked before all is there");
@@ -244,12 +253,13 @@ mod tests {
         for to in ["new", "there"] {
             let to = here.path().join(to);
             if to.ends_with("there") {
-                fs::create_dir(&to).unwrap();
+                place(&version(&EARLIER), &to, passes).unwrap();
             }
-            let error = place(&seven(), &to, |_| anyhow::bail!("it cannot be read")).unwrap_err();
+            let error = place(&next(), &to, |_| anyhow::bail!("it cannot be read")).unwrap_err();
             assert_eq!(error.to_string(), "it cannot be read");
         }
-        assert_eq!(found(here.path()), [""; 0], "nothing is left");
+        let all: Vec<String> = EARLIER.iter().map(|(path, text)| format!("there/{path}={text}")).collect();
+        assert_eq!(found(here.path()), all, "as it was");
     }
 
     #[test]
@@ -269,12 +279,8 @@ mod tests {
     #[test]
     fn an_earlier_version_is_replaced_with_all_its_signatures() {
         let mounted = tempfile::tempdir().unwrap();
-        let mut earlier = seven();
-        earlier.retain(|(path, _)| path != "more/notes.txt");
-        earlier.push(("model.1.sig".into(), "newer".into()));
-        place(&earlier, mounted.path(), passes).unwrap();
-        let next = version(&[("model.sig", "t"), ("model.safetensors", "n"), ("manifest.json", "{ }")]);
-        assert_eq!(place(&next, mounted.path(), passes).unwrap(), Placed::New);
+        place(&version(&EARLIER), mounted.path(), passes).unwrap();
+        assert_eq!(place(&next(), mounted.path(), passes).unwrap(), Placed::New);
         assert_eq!(found(mounted.path()), ["manifest.json={ }", "model.safetensors=n", "model.sig=t"]);
     }
 
