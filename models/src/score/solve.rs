@@ -8,8 +8,10 @@ use super::wide::{Work, widest};
 
 /// Sums side by side in [`dot`]; the order of additions is a part of the result.
 pub(super) const LANES: usize = 8;
-/// Rows and columns of a tile of [`gram`], whose sums stay in registers while all of `H` passes.
+/// Rows and columns of a tile of [`gram`], whose sums stay in registers while a part of `H` passes.
 const TILE: (usize, usize) = (4, LANES);
+/// Bytes of `H` that all tiles read before the next ones: they stay in the first cache.
+const PART: usize = 12 << 10;
 
 /// Solves `matrix x = right` for a symmetric positive definite matrix by Cholesky, overwriting both.
 ///
@@ -89,23 +91,29 @@ fn sum_of_rows(h: &[f64], d: usize, weights: &[f64]) -> Vec<f64> {
     sum
 }
 
-/// The upper triangle of `H' H`, shape `(d, d)`; some of what lies below it is written too.
+/// Adds the upper triangle of `H' H` to `matrix`, shape `(d, d)`; some of what lies below it is written too.
 #[inline(always)]
 fn gram(h: &[f64], d: usize, matrix: &mut [f64]) {
     const { assert!(TILE.1.is_multiple_of(TILE.0), "a tile of rows lies within one of columns") };
-    for top in (0..d).step_by(TILE.0) {
-        for left in (top / TILE.1 * TILE.1..d).step_by(TILE.1) {
-            let mut sums = [[0.0; TILE.1]; TILE.0];
-            for row in h.chunks_exact(d) {
-                let (down, across) = (&row[top..top + TILE.0], &row[left..left + TILE.1]);
-                for (sums, x) in sums.iter_mut().zip(down) {
-                    for (sum, y) in sums.iter_mut().zip(across) {
-                        *sum = x.mul_add(*y, *sum);
+    let n_rows = (PART / size_of::<f64>() / d).max(1);
+    for part in h.chunks(n_rows * d) {
+        for top in (0..d).step_by(TILE.0) {
+            for left in (top / TILE.1 * TILE.1..d).step_by(TILE.1) {
+                let mut sums = [[0.0; TILE.1]; TILE.0];
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    sums.copy_from_slice(&matrix[(top + row) * d + left..][..TILE.1]);
+                }
+                for row in part.chunks_exact(d) {
+                    let (down, across) = (&row[top..top + TILE.0], &row[left..left + TILE.1]);
+                    for (sums, x) in sums.iter_mut().zip(down) {
+                        for (sum, y) in sums.iter_mut().zip(across) {
+                            *sum = x.mul_add(*y, *sum);
+                        }
                     }
                 }
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                matrix[(top + row) * d + left..][..TILE.1].copy_from_slice(sums);
+                for (row, sums) in sums.iter().enumerate() {
+                    matrix[(top + row) * d + left..][..TILE.1].copy_from_slice(sums);
+                }
             }
         }
     }

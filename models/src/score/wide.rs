@@ -77,13 +77,14 @@ mod x86 {
     #[target_feature(enable = "avx2")]
     pub fn int_dots(panels: &[IntStep], query: &[[i8; INT_STEP]], out: &mut [[i32; INT_BOOKS]]) {
         let ones = _mm256_set1_epi16(1);
+        let signs = |q: &[i8; INT_STEP]| _mm256_set1_epi32(i32::from_ne_bytes(q.map(|q| q as u8)));
+        let signs_and_sizes: Vec<_> =
+            query.iter().map(signs).map(|signs| (signs, _mm256_sign_epi8(signs, signs))).collect();
         for (panel, sums) in panels.chunks_exact(query.len().max(1)).zip(out) {
             let mut sum = _mm256_setzero_si256();
-            for (step, q) in panel.iter().zip(query) {
-                let signs = _mm256_set1_epi32(i32::from_ne_bytes(q.map(|q| q as u8)));
-                let sizes = _mm256_sign_epi8(signs, signs);
-                let books = _mm256_sign_epi8(load(step), signs);
-                let pairs = _mm256_maddubs_epi16(sizes, books);
+            for (step, (signs, sizes)) in panel.iter().zip(&signs_and_sizes) {
+                let books = _mm256_sign_epi8(load(step), *signs);
+                let pairs = _mm256_maddubs_epi16(*sizes, books);
                 sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
             }
             // SAFETY: eight numbers of 32 bits are 32 bytes, and the store asks for no alignment.
