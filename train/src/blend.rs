@@ -1,4 +1,4 @@
-//! Several models as one: fitted apart, summed in shares that the newest part of the data chooses.
+//! Several models as one: fitted apart, summed in shares that a held-out part of the data chooses.
 //!
 //! The members learn from the past of a validation window, the window's readers choose the shares, and then the members
 //! learn again from everything. What the sum is, and on which scale, is told at [`models::Blend`].
@@ -34,8 +34,24 @@ pub struct Params {
     pub members: Vec<Algorithm>,
     /// A share of each member, not negative and not all zero; `None` leaves the choice to the data.
     pub weights: Option<Vec<f64>>,
-    /// Share of the interactions that make the validation window, in `(0, 1)`.
+    /// What the shares are chosen on.
+    pub window: Window,
+    /// Share of the interactions, or of the readers, that make the validation window, in `(0, 1)`.
     pub validation_share: f64,
+}
+
+/// What the shares are chosen on. It should be held out as the readers are who will be served: a mix that foresees the
+/// next spell of known readers best need not be the one that completes the shelves of strangers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// The newest interactions; without time, of each reader some books that are alike.
+    #[default]
+    Newest,
+    /// Of each reader some books at random.
+    AtRandom,
+    /// Whole readers, at most 5,000, of whom four books in five are folded in.
+    Readers,
 }
 
 impl Default for Params {
@@ -45,7 +61,7 @@ impl Default for Params {
             Algorithm::EaseSparse(ease_sparse::Params::default()),
             Algorithm::Ials(ials::Params::default()),
         ];
-        Self { members, weights: None, validation_share: 0.2 }
+        Self { members, weights: None, window: Window::Newest, validation_share: 0.2 }
     }
 }
 
@@ -130,7 +146,7 @@ pub(crate) fn fit(
 }
 
 fn chosen(params: &Params, dataset: &Dataset, seed: u64, progress: &dyn Fn(Progress)) -> Result<Vec<f64>, Error> {
-    match window::of(dataset, params.validation_share, seed) {
+    match window::of(dataset, params.window, params.validation_share, seed) {
         Ok(split) => Ok(choose(&params.members, &split, seed, progress)?.weights),
         // Too little data to judge anything: no member is preferred.
         Err(Error::CannotSplit(_)) => Ok(vec![1.0; params.members.len()]),

@@ -32,6 +32,7 @@ use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
 use self::{
+    gradients::{EXACT, PASSING},
     kernel::WIDE,
     prior::Prior,
     solve::{HalfEpoch, Solved},
@@ -164,10 +165,6 @@ pub(crate) fn fit(
     let unobserved_weight = f64::from(objective.unobserved_weight);
     let reader_ridges = ridges(objective, matrix.by_reader(), matrix.by_book().len());
     let book_ridges = ridges(objective, matrix.by_book(), matrix.by_reader().len());
-    let solve =
-        |rows: &Rows, fixed: &Side, ridges: &[f64], priors: Option<&Array2<f32>>, into: Array2<f32>| -> Solved {
-            HalfEpoch { rows, fixed, ridges, unobserved_weight, priors }.solve(into)
-        };
     let mut prior = params.features.then(|| {
         let features = Features::of(dataset.catalogue(), &book_of_place);
         Prior::new(features, matrix.by_book(), &book_ridges, params.feature_regularization, width)
@@ -177,6 +174,10 @@ pub(crate) fn fit(
     let (mut books, _) = gram::rotated(first, d)?;
     let mut readers = Array2::zeros((matrix.by_reader().len(), width));
     for epoch in 1..=epochs {
+        let enough = if epoch < epochs { PASSING } else { EXACT };
+        let solve = |rows: &Rows, fixed: &Side, ridges: &[f64], priors: Option<&Array2<f32>>, into: Array2<f32>| {
+            HalfEpoch { rows, fixed, ridges, unobserved_weight, priors, enough }.solve(into)
+        };
         let Solved { vectors, ridge, .. } = solve(matrix.by_reader(), &books, &reader_ridges, None, readers);
         let (fixed, basis) = gram::rotated(vectors, d)?;
         let guesses = prior.as_mut().map(|prior| {

@@ -3,6 +3,7 @@
 //! Apart from the models because what is checked here is arithmetic, against `f64` and stated bounds.
 
 mod inverse;
+mod product;
 
 use std::ops::Range;
 

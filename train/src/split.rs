@@ -149,17 +149,34 @@ pub fn held_out_readers(
     n_test: usize,
     input_share: f64,
 ) -> Result<HeldOut, Error> {
+    let [validation, test] = hold_out(dataset, seed, [n_validation, n_test], input_share)?;
+    Ok(HeldOut { validation, test })
+}
+
+/// One set of readers held out as by [`held_out_readers`].
+pub(crate) fn strangers(dataset: &Dataset, seed: u64, n_readers: usize, input_share: f64) -> Result<Split, Error> {
+    let [split] = hold_out(dataset, seed, [n_readers], input_share)?;
+    Ok(split)
+}
+
+fn hold_out<const N: usize>(
+    dataset: &Dataset,
+    seed: u64,
+    sizes: [usize; N],
+    input_share: f64,
+) -> Result<[Split; N], Error> {
     share("input_share", input_share)?;
     let histories = dataset.histories();
     let mut readers: Vec<usize> = (0..histories.len()).filter(|reader| histories[*reader].len() > 1).collect();
-    if readers.len() < n_validation + n_test || histories.len() <= n_validation + n_test {
+    let n_held_out = sizes.iter().sum::<usize>();
+    if readers.len() < n_held_out || histories.len() <= n_held_out {
+        let wanted = sizes.map(|size| size.to_string()).join(" and ");
         let found = format!("{} readers of at least two books, {} in all", readers.len(), histories.len());
-        return Err(Error::CannotSplit(format!("{n_validation} and {n_test} readers are wanted of {found}")));
+        return Err(Error::CannotSplit(format!("{wanted} readers are wanted of {found}")));
     }
     readers.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    let (validation, rest) = readers.split_at(n_validation);
-    let test = &rest[..n_test];
-    let held_out: HashSet<u32> = validation.iter().chain(test).map(|reader| *reader as u32).collect();
+    readers.truncate(n_held_out);
+    let held_out: HashSet<u32> = readers.iter().map(|reader| *reader as u32).collect();
     let train = dataset.filtered(|row| !held_out.contains(&row.reader));
     let rows: Vec<Option<BookRow>> =
         dataset.catalogue().books().map(|book| train.catalogue().row(book.item_id())).collect();
@@ -181,12 +198,18 @@ pub fn held_out_readers(
         let reader = dataset.readers()[reader].clone();
         Case { reader, segment: Segment::FoldedIn, history: known(false), targets, n_cold_targets }
     };
-    let cases = |readers: &[usize]| {
-        let mut readers = readers.to_vec();
-        readers.sort_unstable();
-        checked(Split { train: train.clone(), cases: readers.into_iter().map(case).collect(), cut: None, again: false })
-    };
-    Ok(HeldOut { validation: cases(validation)?, test: cases(test)? })
+    let mut rest = &readers[..];
+    let sets = sizes.map(|size| {
+        let (own, others) = rest.split_at(size);
+        rest = others;
+        let mut own = own.to_vec();
+        own.sort_unstable();
+        own.into_iter().map(case).collect::<Vec<Case>>()
+    });
+    if sets.iter().any(Vec::is_empty) {
+        return Err(Error::CannotSplit(NO_CASES.to_owned()));
+    }
+    Ok(sets.map(|cases| Split { train: train.clone(), cases, cut: None, again: false }))
 }
 
 /// Every click of `test`'s sessions after the first is a target, to be foreseen from the clicks before it.
@@ -234,9 +257,11 @@ pub fn of_readers_with(dataset: &Dataset, n_books: usize) -> Dataset {
     dataset.filtered(|row| enough[row.reader as usize])
 }
 
+const NO_CASES: &str = "no reader has books on both sides";
+
 fn checked(split: Split) -> Result<Split, Error> {
     if split.cases.is_empty() {
-        return Err(Error::CannotSplit("no reader has books on both sides".to_owned()));
+        return Err(Error::CannotSplit(NO_CASES.to_owned()));
     }
     Ok(split)
 }

@@ -58,7 +58,7 @@ fn too_little_data_to_judge_prefers_no_member() {
 #[test]
 fn a_window_shows_that_circles_beat_popularity() {
     for axis in [TimeAxis::Order, TimeAxis::None] {
-        let split = window::of(&circles(axis), 0.2, 3).unwrap();
+        let split = window::of(&circles(axis), Window::Newest, 0.2, 3).unwrap();
         assert_eq!(split.cut.is_some(), axis == TimeAxis::Order);
         let members = [Algorithm::Popularity(popularity::Params::default()), two().remove(0)];
         let choice = choose(&members, &split, 3, &|_| ()).unwrap();

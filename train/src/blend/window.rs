@@ -1,4 +1,4 @@
-//! What the shares are chosen on: the newest part of the data or, where there is no time, what stands in for it.
+//! What the shares are chosen on: the newest part of the data or what stands in for it, books at random, or strangers.
 //!
 //! Of a reader's books a few picked at random leave their nearest companions behind in the history, which favours models
 //! of near neighbours; a future does not do so, because books are taken up in spells. Without time a whole spell is
@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::{Window, choose::MAX_CASES};
 use crate::{
     dataset::{Dataset, TimeAxis},
     error::Error,
@@ -18,8 +19,22 @@ use crate::{
     split::{self, Split},
 };
 
-/// The window with about `share` of the interactions, in `(0, 1)`.
-pub(super) fn of(dataset: &Dataset, share: f64, seed: u64) -> Result<Split, Error> {
+/// The share of a stranger's books that is folded in.
+const INPUT_SHARE: f64 = 0.8;
+
+/// The window with about `share` of the interactions or readers, in `(0, 1)`.
+pub(super) fn of(dataset: &Dataset, window: Window, share: f64, seed: u64) -> Result<Split, Error> {
+    match window {
+        Window::Newest => newest(dataset, share, seed),
+        Window::AtRandom => split::random_by_reader(dataset, seed, share),
+        Window::Readers => {
+            let n_readers = ((dataset.readers().len() as f64 * share).round() as usize).clamp(1, MAX_CASES);
+            split::strangers(dataset, seed, n_readers, INPUT_SHARE)
+        }
+    }
+}
+
+fn newest(dataset: &Dataset, share: f64, seed: u64) -> Result<Split, Error> {
     let by_time = match dataset.axis() {
         TimeAxis::None => None,
         TimeAxis::Clock | TimeAxis::Order => split::global_time(dataset, share).ok(),
@@ -83,7 +98,7 @@ mod tests {
              | p: a1 | q: a2 | r: a3 | s: b1 | t: b2 | u: b3",
         );
         for seed in 0..5 {
-            let split = of(&dataset, 0.5, seed).unwrap();
+            let split = of(&dataset, Window::Newest, 0.5, seed).unwrap();
             for reader in ["ann", "bob"] {
                 let case = split.cases.iter().find(|case| case.reader.as_str() == reader).unwrap();
                 let kinds = |rows: &[BookRow]| {
@@ -98,11 +113,29 @@ mod tests {
     }
 
     #[test]
+    fn books_at_random_and_whole_readers_are_held_out_where_asked() {
+        let shelves: Vec<String> = (0..10).map(|reader| format!("r{reader}: a b c d e f g h i j")).collect();
+        let dataset = toy(TimeAxis::Order, &shelves.join(" | "));
+        // Two books of each reader, though there is time.
+        let split = of(&dataset, Window::AtRandom, 0.2, 1).unwrap();
+        assert_eq!(split.cases.len(), 10);
+        assert!(split.cases.iter().all(|case| (case.targets.len(), case.history.len()) == (2, 8)));
+        // Two readers of ten, with eight books of ten folded in; the past does not know them.
+        let split = of(&dataset, Window::Readers, 0.2, 1).unwrap();
+        assert_eq!((split.cases.len(), split.train.readers().len()), (2, 8));
+        assert!(split.cases.iter().all(|case| (case.targets.len(), case.history.len()) == (2, 8)));
+        assert!(split.cases.iter().all(|case| !split.train.readers().contains(&case.reader)));
+    }
+
+    #[test]
     fn a_reader_keeps_a_book_and_time_goes_first() {
-        assert!(matches!(of(&toy(TimeAxis::None, "ann: a | bob: a"), 0.9, 1), Err(Error::CannotSplit(_))));
-        let split = of(&toy(TimeAxis::None, "ann: a b | bob: a b"), 0.9, 1).unwrap();
+        assert!(matches!(
+            of(&toy(TimeAxis::None, "ann: a | bob: a"), Window::Newest, 0.9, 1),
+            Err(Error::CannotSplit(_))
+        ));
+        let split = of(&toy(TimeAxis::None, "ann: a b | bob: a b"), Window::Newest, 0.9, 1).unwrap();
         assert!(split.cases.iter().all(|case| case.history.len() == 1));
-        let timed = of(&toy(TimeAxis::Order, "ann: a b c d | bob: a b c d"), 0.25, 1).unwrap();
+        let timed = of(&toy(TimeAxis::Order, "ann: a b c d | bob: a b c d"), Window::Newest, 0.25, 1).unwrap();
         assert_eq!(timed.cut, Some(4));
     }
 }

@@ -8,16 +8,21 @@
 use pulp::Simd;
 
 use super::{
-    kernel::{Buffer, Line, WIDE, load, store},
+    kernel::{Buffer, Line, WIDE, load, prefetch, store},
     panels::sum,
     row::Row,
 };
 
 /// Steps after which a row counts as badly conditioned.
 const MOST_STEPS: usize = 24;
-/// Residual over right side at which the answer is taken. The system's eigenvalues lie above one, so `v` errs by no more
-/// than this share of the right side, and the value of the objective by its square.
-const ENOUGH: f64 = 1e-3;
+/// Residual over right side at which the answer of a last pass is taken. The system's eigenvalues lie above one, so `v`
+/// errs by no more than this share of the right side, and the value of the objective by its square.
+pub(super) const EXACT: f64 = 1e-3;
+/// The same for the passes before: the next pass turns the other side and with it the answer by more than this.
+pub(super) const PASSING: f64 = 1e-2;
+
+/// Vectors that are asked for ahead of the one that is read.
+const AHEAD: usize = 4;
 
 /// Buffers of one thread.
 #[derive(Debug, Default)]
@@ -33,9 +38,15 @@ pub(super) struct Gradients {
 }
 
 impl Gradients {
-    /// `v` and the least value of the row's part of the objective, or `None` where the steps do not suffice.
+    /// `v` up to a residual of `enough` and the value of the row's part of the objective there, or `None` where the steps do
+    /// not suffice.
     #[inline(always)]
-    pub(super) fn solve<S: Simd, const N: usize>(&mut self, simd: S, row: &Row<'_>) -> Option<(&[Line], f64)> {
+    pub(super) fn solve<S: Simd, const N: usize>(
+        &mut self,
+        simd: S,
+        row: &Row<'_>,
+        enough: f64,
+    ) -> Option<(&[Line], f64)> {
         let n_lines = row.shrink.len() / WIDE;
         let tile = self.tile.lines(row.len().next_multiple_of(4) * n_lines);
         for buffer in [&mut self.solution, &mut self.residual] {
@@ -43,10 +54,14 @@ impl Gradients {
             buffer.resize(n_lines, [0.0; WIDE]);
         }
         let mut squares = 0.0;
+        (0..row.len().min(AHEAD)).for_each(|i| prefetch(row.vector(i)));
         for (i, to) in tile.chunks_exact_mut(n_lines).enumerate() {
             if i >= row.len() {
                 to.fill([0.0; WIDE]);
                 continue;
+            }
+            if i + AHEAD < row.len() {
+                prefetch(row.vector(i + AHEAD));
             }
             let (root, target) = (row.root(i), row.root(i) * row.target(i));
             squares += f64::from(target).powi(2);
@@ -77,7 +92,7 @@ impl Gradients {
             add_scaled::<S, N>(simd, &mut self.solution, step as f32, &self.direction);
             add_scaled::<S, N>(simd, &mut self.residual, -step as f32, &self.image);
             let left = dot::<S, N>(simd, &self.residual, &self.residual);
-            if left <= ENOUGH * ENOUGH * whole {
+            if left <= enough * enough * whole {
                 return Some((&self.solution, squares - gain));
             }
             turn::<S, N>(simd, &mut self.direction, (left / energy) as f32, &self.residual);

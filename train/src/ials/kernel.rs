@@ -46,6 +46,20 @@ pub(super) fn store<S: Simd, const N: usize>(line: &mut Line, vectors: [S::f32s;
     S::as_mut_simd_f32s(line).0.copy_from_slice(&vectors);
 }
 
+/// Asks for the cache lines of a row that is read soon: rows lie anywhere in a matrix, and nothing else foresees which.
+#[inline(always)]
+#[expect(unsafe_code, reason = "the instruction takes a pointer")]
+pub(super) fn prefetch(row: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(WIDE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the pointer lies in a slice, and a hint reads and writes nothing. Every x86-64 has the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
 /// `sums(q, c) += sum over k of left(k, 4 four + q) right(k, c)`, or `-=`: four rows by 16 columns of a product of panels.
 #[inline(always)]
 pub(super) fn add_products<S: Simd, const N: usize, const MINUS: bool>(

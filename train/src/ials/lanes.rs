@@ -7,7 +7,7 @@
 use pulp::Simd;
 
 use super::{
-    kernel::{Buffer, Scaled, WIDE, add_inner, side_by_side},
+    kernel::{Buffer, Scaled, WIDE, add_inner, prefetch, side_by_side},
     row::Row,
 };
 
@@ -58,6 +58,7 @@ impl Lanes {
         let mut from = [nothing; WIDE];
         let from = &mut from[..lanes];
         for (i, tile) in tile.chunks_exact_mut(width * lanes).enumerate() {
+            rows.iter().filter(|row| i + 1 < row.len()).for_each(|row| prefetch(row.vector(i + 1)));
             for (lane, slot) in from.iter_mut().enumerate() {
                 let row = rows.get(lane).filter(|row| i < row.len());
                 *slot = row.map_or(nothing, |row| row.scaled(i));

@@ -52,6 +52,8 @@ pub(super) struct HalfEpoch<'a> {
     pub unobserved_weight: f64,
     /// Prior vectors in the basis of `fixed`, shape `(n_rows, width)`.
     pub priors: Option<&'a Array2<f32>>,
+    /// Residual over right side at which gradients stop.
+    pub enough: f64,
 }
 
 impl HalfEpoch<'_> {
@@ -158,7 +160,7 @@ impl Unit<'_, '_> {
                 if is_small {
                     part[0] += together.answer(lane, lanes, row, weights);
                     row.combine::<S, N>(simd, weights, answer);
-                } else if let Some((solution, value)) = gradients.solve::<S, N>(simd, row) {
+                } else if let Some((solution, value)) = gradients.solve::<S, N>(simd, row, of.enough) {
                     part[0] += value;
                     let each = solution.as_flattened().iter().zip(row.shrink);
                     answer.iter_mut().zip(each).for_each(|(x, (v, shrink))| *x = v * shrink);

@@ -24,7 +24,8 @@ fn side(vectors: &Array2<f32>) -> Side {
 
 fn half_epoch(rows: &Rows, fixed: &Side, ridges: &[f64], objective: Objective) -> Solved {
     let unobserved_weight = f64::from(objective.unobserved_weight);
-    HalfEpoch { rows, fixed, ridges, unobserved_weight, priors: None }.solve(Array2::zeros((rows.len(), fixed.width())))
+    HalfEpoch { rows, fixed, ridges, unobserved_weight, priors: None, enough: EXACT }
+        .solve(Array2::zeros((rows.len(), fixed.width())))
 }
 
 /// Three books with vectors (1,0), (0,1), (1,1) against readers with the given shelves.
@@ -195,7 +196,7 @@ fn against_the_normal_equations(d: usize, with_priors: bool, regularization: f32
     let ridges = ridges(Objective { regularization, ..OBJECTIVE }, rows, n_books);
     let priors = Array2::from_shape_fn((rows.len(), width), |(_, k)| if k < d { normal(0.5) as f32 } else { 0.0 });
     let priors = with_priors.then_some(&priors);
-    let solved = HalfEpoch { rows, fixed: &books, ridges: &ridges, unobserved_weight: 0.1, priors }
+    let solved = HalfEpoch { rows, fixed: &books, ridges: &ridges, unobserved_weight: 0.1, priors, enough: EXACT }
         .solve(Array2::from_elem((rows.len(), width), 7.0));
     let (mut worst, mut value) = (0.0_f64, 0.0);
     for row in 0..rows.len() {

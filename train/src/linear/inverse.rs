@@ -9,16 +9,13 @@
 //! positive semi-definite terms only, so the error is of the size `condition * 2^-24`, as for Cholesky.
 
 use faer::{
-    Accum, Mat, MatMut, MatRef, Par, Spec,
+    Mat, MatMut, MatRef, Par, Spec,
     dyn_stack::{MemBuffer, MemStack},
-    linalg::{
-        cholesky::llt::{self, factor::LltRegularization},
-        matmul::matmul,
-    },
+    linalg::cholesky::llt::{self, factor::LltRegularization},
 };
 use rayon::prelude::*;
 
-use super::{LINE, Symmetric};
+use super::{LINE, Symmetric, product::add_product};
 
 /// Columns of one task: wide enough that packing its operands is little work beside multiplying them.
 const TASK_COLUMNS: usize = 2048;
@@ -51,7 +48,7 @@ impl Symmetric {
         MatMut::from_row_major_slice_mut(&mut after, side, n).par_col_chunks_mut(TASK_COLUMNS).enumerate().for_each(
             |(task, after)| {
                 let columns = before.subcols(task * TASK_COLUMNS, after.ncols());
-                matmul(after, Accum::Replace, inverse.as_ref(), columns, 1.0, Par::Seq);
+                add_product(after, inverse.as_ref(), columns, 1.0);
             },
         );
         let after = &after[..];
@@ -65,7 +62,7 @@ impl Symmetric {
             })
             .for_each(|(task, left, values)| {
                 let right = before.subcols(task * TASK_COLUMNS, values.ncols());
-                matmul(values, Accum::Add, left, right, -1.0, Par::Seq);
+                add_product(values, left, right, -1.0);
             });
         for (row, values) in self.strips[strip].chunks_mut(rows.end).enumerate() {
             values[..rows.start].copy_from_slice(&after[row * n..][..rows.start]);
