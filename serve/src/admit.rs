@@ -1,8 +1,7 @@
 //! Admission: one permit, taken or refused. Refusing early keeps the answers that are given fast.
 //!
-//! Scoring runs inline on the runtime's workers, so the run queue is the waiting room. A request takes its permit and
-//! then yields once before it scores: everything that has arrived is counted before anything is scored, and what
-//! exceeds the room is refused in microseconds instead of being answered late.
+//! A request takes its permit, yields once and then waits for a turn at scoring: everything that has arrived is counted
+//! before anything is scored, and what exceeds the room is refused while others are scored, not after them.
 //!
 //! A tenant may have a part of the room of its own: its requests then take a place in both, and a flood of them fills
 //! that part alone.

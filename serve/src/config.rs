@@ -174,7 +174,7 @@ impl Options {
             ("limits.body_bytes", self.limits.body_bytes),
             ("limits.in_flight", self.limits.in_flight),
             ("tenant_in_flight", self.tenant_in_flight.unwrap_or(1)),
-            ("remember.answers", self.remember.answers),
+            ("remember.lists", self.remember.lists),
             ("events.records", self.events.records),
             ("events.bytes", self.events.bytes),
         ];
@@ -259,18 +259,18 @@ impl Default for Drain {
     }
 }
 
-/// How many answers of each model are kept so that clicks and purchases can be joined to them.
+/// How many lists are kept so that clicks and purchases can be joined to them.
 #[derive(Debug, Clone, Copy)]
 pub struct Remember {
-    /// Requests kept at most; the oldest go first.
-    pub answers: usize,
+    /// Lists kept at most, of all models together; the oldest go first. One of 20 books takes about 150 bytes.
+    pub lists: usize,
     /// How long, by [`Options::clock`].
     pub age: Duration,
 }
 
 impl Default for Remember {
     fn default() -> Self {
-        Self { answers: 100_000, age: Duration::from_hours(48) }
+        Self { lists: 50_000, age: Duration::from_hours(48) }
     }
 }
 

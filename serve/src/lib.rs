@@ -46,6 +46,7 @@ mod shown;
 pub mod spans;
 mod statistics;
 pub mod tokens;
+mod turns;
 pub mod watch;
 pub mod wire;
 

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     admit::Admission, budget::Budget, config::Options, event_log::EventLog, health::Life, metrics::Metrics,
-    shadow::Shadow,
+    outcomes::Answers, shadow::Shadow, turns::Turns,
 };
 
 /// Models loaded at once: hashing and decoding keep a core each.
@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(crate) life: Life,
     pub(crate) budget: Budget,
     pub(crate) loads: Semaphore,
+    pub(crate) turns: Turns,
+    pub(crate) answers: Answers,
     /// Where requests are scored by next versions too, if they are.
     pub(crate) shadow: Option<Shadow>,
     /// Inference requests answered with 200.
@@ -47,6 +49,8 @@ impl Process {
             life: Life::new(),
             budget: Budget::new(options.model_bytes),
             loads: Semaphore::new(LOADS),
+            turns: Turns::new(),
+            answers: Answers::new(options.remember),
             shadow: (options.shadow_bp > 0).then(|| Shadow::start(options.shadow_bp)),
             answered: AtomicU64::new(0),
             popular_only: AtomicBool::new(options.popular_only),

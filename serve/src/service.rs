@@ -25,24 +25,42 @@ use crate::{
     canary::Experiment,
     config::{MAX_LISTED, Options},
     current::{Assignment, Current, Resident, Snapshot},
-    engine::{self, Answer, Ask, Fallback},
+    engine::{self, Answer, Ask, Failure, Fallback},
     error::{Refusal, cut},
     event_log::EventLog,
     health::{Health, State},
     ledger::Exposure,
     metrics::{ModelMetrics, ModelReadings, Scored},
-    outcomes::{Answers, Shown},
+    outcomes::Request,
     process::Process,
     shadow::Compared,
-    statistics::{Done, Statistics},
+    statistics::{self, Statistics},
 };
 
-/// Readers answered between two looks at the deadline and two turns of the run queue.
+/// Readers answered in one turn.
 const CHUNK: usize = 16;
+/// Readers of a request that is answered by the thread that read it.
+const SHORT: usize = 4;
 
 thread_local! {
-    /// Scoring buffers of this worker.
+    /// Scoring buffers of this thread.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Which way questions are answered.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    /// The arm that a request named.
+    pinned: Option<Assignment>,
+    popular_only: bool,
+}
+
+/// A question that was answered, or not.
+struct Done {
+    ask: Ask,
+    assigned: Assignment,
+    answer: Result<Answer, Failure>,
+    score: Duration,
 }
 
 /// One model of one tenant: what belongs to it, and the path to its answers. Shared by the doors and its watcher.
@@ -55,7 +73,6 @@ pub struct Service {
     pub(crate) admission: Admission,
     pub(crate) metrics: ModelMetrics,
     pub(crate) statistics: Statistics,
-    pub(crate) answers: Answers,
     pub(crate) health: Health,
     /// How the next version compares, where it scores requests too.
     pub(crate) compared: Arc<Compared>,
@@ -77,7 +94,6 @@ impl Service {
             compared: Arc::new(Compared::new(metrics.shadow())),
             metrics,
             statistics: Statistics::default(),
-            answers: Answers::new(process.options.remember),
             health: Health::new(),
             ended: Mutex::default(),
             bytes: AtomicU64::new(0),
@@ -213,7 +229,7 @@ impl Service {
 
     /// Answers every question, all from one snapshot, or none. `version` pins one as written in a path.
     pub(crate) async fn recommend(
-        &self,
+        self: &Arc<Self>,
         call: &Call,
         asks: Vec<Ask>,
         version: Option<&str>,
@@ -236,57 +252,31 @@ impl Service {
             self.process.shadow.as_ref().filter(|shadow| {
                 pinned.is_none() && !popular_only && shadow.wants(self.tenant.as_str(), &call.request_id)
             });
+        let here = asks.len() <= SHORT;
         let mut rows = Vec::with_capacity(asks.len());
-        for (place, ask) in asks.into_iter().enumerate() {
-            if place > 0 && place % CHUNK == 0 {
-                tokio::task::yield_now().await;
-            }
-            if place % CHUNK == 0 && Instant::now() >= call.deadline {
-                return Err(Refusal::Deadline);
-            }
-            let assigned = match pinned {
-                _ if popular_only => Assignment { arm: Arm::Stable, counted: false },
-                Some(pinned) => pinned,
-                None => snapshot.assign(self.tenant.as_str(), ask.reader.as_ref()),
+        let mut asks = asks.into_iter().peekable();
+        while asks.peek().is_some() {
+            let chunk: Vec<Ask> = asks.by_ref().take(CHUNK).collect();
+            let work = {
+                let (service, snapshot) = (Arc::clone(self), Arc::clone(&snapshot));
+                let how = How { pinned, popular_only };
+                move || chunk.into_iter().map(|ask| service.score(&snapshot, how, ask)).collect::<Vec<_>>()
             };
-            let started = Instant::now();
-            let answer = SCRATCH.with_borrow_mut(|scratch| {
-                if popular_only {
-                    engine::popular(&snapshot, &ask, scratch)
-                } else {
-                    engine::answer(&snapshot, assigned, &ask, scratch)
+            for Done { ask, assigned, answer, score } in self.process.turns.take(here, call.deadline, work).await? {
+                self.trace(&snapshot, trace, (&ask, assigned), answer.as_ref().ok(), score);
+                let answer = answer.map_err(|failure| {
+                    tracing::error!(
+                        version = snapshot.resident(assigned.arm).version.get(),
+                        ?failure,
+                        "model cannot score"
+                    );
+                    Refusal::Bug
+                })?;
+                if let Some(shadow) = shadow {
+                    shadow.offer(&self.compared, &snapshot, &ask, &answer, score);
                 }
-            });
-            let score = started.elapsed();
-            let used = trace.arm(assigned.arm);
-            used.readers += 1;
-            used.score += score;
-            let answered = answer.as_ref().ok();
-            let failed = answered.is_none_or(|it| it.fallback.is_some_and(Fallback::is_canary_failure));
-            used.failed |= failed;
-            if assigned.counted
-                && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
-            {
-                trace.exposed.push(Exposure {
-                    unit: split::unit(&salt, self.tenant.as_str(), reader.as_str()),
-                    arm: assigned.arm,
-                    failed,
-                    short: answered.is_some_and(|it| it.books.len() < ask.k),
-                    score,
-                });
+                rows.push((ask, answer));
             }
-            let answer = answer.map_err(|failure| {
-                tracing::error!(
-                    version = snapshot.resident(assigned.arm).version.get(),
-                    ?failure,
-                    "model cannot score"
-                );
-                Refusal::Bug
-            })?;
-            if let Some(shadow) = shadow {
-                shadow.offer(&self.compared, &snapshot, &ask, &answer, score);
-            }
-            rows.push((ask, answer));
         }
         trace.scoring = Some((understood, Instant::now()));
         let answered = Answered { snapshot, rows };
@@ -294,10 +284,54 @@ impl Service {
         Ok(answered)
     }
 
+    /// Answers one question, on whichever thread this is.
+    fn score(&self, snapshot: &Snapshot, how: How, ask: Ask) -> Done {
+        let assigned = match how.pinned {
+            _ if how.popular_only => Assignment { arm: Arm::Stable, counted: false },
+            Some(pinned) => pinned,
+            None => snapshot.assign(self.tenant.as_str(), ask.reader.as_ref()),
+        };
+        let started = Instant::now();
+        let answer = SCRATCH.with_borrow_mut(|scratch| {
+            if how.popular_only {
+                engine::popular(snapshot, &ask, scratch)
+            } else {
+                engine::answer(snapshot, assigned, &ask, scratch)
+            }
+        });
+        Done { ask, assigned, answer, score: started.elapsed() }
+    }
+
+    /// Takes down how one question went.
+    fn trace(
+        &self,
+        snapshot: &Snapshot,
+        trace: &mut Trace,
+        (ask, assigned): (&Ask, Assignment),
+        answered: Option<&Answer>,
+        score: Duration,
+    ) {
+        let used = trace.arm(assigned.arm);
+        used.readers += 1;
+        used.score += score;
+        let failed = answered.is_none_or(|it| it.fallback.is_some_and(Fallback::is_canary_failure));
+        used.failed |= failed;
+        if assigned.counted
+            && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
+        {
+            trace.exposed.push(Exposure {
+                unit: split::unit(&salt, self.tenant.as_str(), reader.as_str()),
+                arm: assigned.arm,
+                failed,
+                short: answered.is_some_and(|it| it.books.len() < ask.k),
+                score,
+            });
+        }
+    }
+
     /// Remembers and records what was answered.
     fn tell(&self, call: &Call, answered: &Answered) {
         let at = self.options().clock.now();
-        let mut shown = Vec::with_capacity(answered.rows.len());
         for (index, (ask, answer)) in answered.rows.iter().enumerate() {
             let assigned = answered.snapshot.resident(answer.assigned.arm);
             if let Some(reason) = answer.fallback {
@@ -307,15 +341,11 @@ impl Service {
                 self.metrics.empty_list(assigned.version, assigned.arm);
             }
             let record = self.record(call, answered, ask, answer, (index, at));
-            shown.push(Shown {
-                reader: record.user_id.clone(),
-                model: record.model.clone().expect("records of our own name their model"),
-                books: record.predictions.clone(),
-            });
+            let model = record.model.as_ref().expect("records of our own name their model");
+            let request =
+                Request { tenant: &self.tenant, model: &self.model, id: &call.request_id, reader: &record.user_id };
+            self.process.answers.remember(request, at, model, &record.predictions);
             self.process.events.prediction(record);
-        }
-        if !shown.is_empty() {
-            self.answers.remember(&call.request_id, at, shown);
         }
     }
 
@@ -370,7 +400,7 @@ impl Service {
             self.metrics.scored(Scored { version, arm, total, score: used.score }, trace.protocol, code);
             let at_ms = u64::try_from(self.options().clock.now().as_millisecond()).unwrap_or(0);
             let (readers, is_success) = (used.readers.into(), code < 400 && !used.failed);
-            self.statistics.count(version, &Done { readers, is_success, total, score: used.score, at_ms });
+            self.statistics.count(version, &statistics::Done { readers, is_success, total, score: used.score, at_ms });
         }
         if let Some(step) = snapshot.step.as_ref().filter(|_| !trace.exposed.is_empty()) {
             step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options().clock.now());

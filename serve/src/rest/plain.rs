@@ -118,7 +118,7 @@ pub(super) async fn outcomes(State(fleet): State<Arc<Fleet>>, request: Request) 
         let mut outcomes = wire::outcome::decode(&bytes, &tenant.name, now)?;
         let mut joined = 0;
         for outcome in &mut outcomes {
-            match tenant.desks().find(|desk| desk.service.answers.join(outcome, now)) {
+            match tenant.desks().find(|desk| fleet.process.answers.join(&desk.service.model, outcome, now)) {
                 Some(desk) => {
                     desk.service.metrics.outcome();
                     desk.service.acted(outcome);
