@@ -80,6 +80,21 @@ pub fn shadow_bucket(tenant: &str, request: &str) -> u16 {
     scaled(hash(None, b"bookloop-shad--1", [tenant, request]))
 }
 
+/// The reader's bucket, `0..10_000`, in the draw of those who are given lists of both versions while a trial runs.
+///
+/// As [`bucket`], but another draw: whoever is taken out of a trial's two arms by it is no other on average than who
+/// stays.
+pub fn interleave_bucket(salt: &Salt, tenant: &str, reader: &str) -> u16 {
+    scaled(hash(Some(&salt.0), b"bookloop-team--1", [tenant, reader]))
+}
+
+/// 64 tosses of a fair coin for one request, the lowest bit first.
+///
+/// The hash of [`bucket`], of tenant and request id, without a key.
+pub fn coin(tenant: &str, request: &str) -> u64 {
+    hash(None, b"bookloop-coin--1", [tenant, request])
+}
+
 /// `BLAKE2b` of 8 bytes over texts, each behind its length.
 fn hash(key: Option<&[u8]>, personal: &[u8; 16], texts: [&str; 2]) -> u64 {
     let mut hash = Blake2bMac::<U8>::new_with_salt_and_personal(key, &[], personal)
@@ -132,6 +147,30 @@ mod tests {
         let below = (0..10_000).filter(|n| shadow_bucket("acme-books", &format!("request-{n}")) < 1_000).count();
         assert!(below.abs_diff(1_000) < 150, "{below}");
         assert_ne!(shadow_bucket("acme-books", "r"), shadow_bucket("other-books", "r"));
+    }
+
+    /// A thousand requests, 64 tosses each: 32,000 heads expected, standard deviation 126.
+    #[test]
+    fn the_coin_is_fair_and_each_request_has_its_own() {
+        let of = |n: u32| coin("acme-books", &format!("request-{n}"));
+        let heads: u32 = (0..1000).map(|n| of(n).count_ones()).sum();
+        assert!(heads.abs_diff(32_000) < 630, "{heads}");
+        assert_ne!(coin("acme-books", "r"), coin("other-books", "r"));
+        // The bytes of `BLAKE2b`, 8 of them, personal `bookloop-coin--1`, of both texts behind their lengths.
+        assert_eq!(coin("acme-books", "r-1"), u64::from_le_bytes(*b"\xb7\x92\xa7\x43\x45\x3d\x61\xd8"));
+    }
+
+    /// Of ten thousand readers a tenth is below 1,000 in both draws: 100 expected, standard deviation 10.
+    #[test]
+    fn who_is_given_lists_of_both_versions_has_nothing_to_do_with_the_arm() {
+        let salt = Salt::new([3; 32]);
+        let in_both = |n: &u32| {
+            let reader = format!("reader-{n}");
+            let drawn = [bucket, interleave_bucket].map(|draw| draw(&salt, "acme-books", &reader) < 1_000);
+            drawn == [true, true]
+        };
+        let both = (0..10_000).filter(in_both).count();
+        assert!(both.abs_diff(100) < 50, "{both}");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use models::{
     event::{ModelRef, Outcome},
 };
 
-use crate::config::Remember;
+use crate::{config::Remember, interleave::Teams};
 
 /// What a list is found by.
 #[derive(Debug, Clone, Copy, Hash)]
@@ -28,7 +28,7 @@ pub(crate) struct Request<'a> {
 }
 
 /// One list shown to one reader.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Shown {
     request: u64,
     at_ms: i64,
@@ -37,6 +37,16 @@ struct Shown {
     n_books: u32,
     /// Place in [`Memory::models`].
     model: u32,
+    teams: Option<Arc<Teams>>,
+}
+
+/// What a list was that an outcome was joined to.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// When it was shown, to the millisecond.
+    pub(crate) at: Timestamp,
+    /// Whose each place is, of a list drafted from those of both versions.
+    pub(crate) teams: Option<Arc<Teams>>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +98,14 @@ impl Answers {
     }
 
     /// Keeps what a request was answered. One that is seen again is known by its later answer.
-    pub(crate) fn remember(&self, request: Request<'_>, at: Timestamp, model: &ModelRef, books: &[BookId]) {
+    pub(crate) fn remember(
+        &self,
+        request: Request<'_>,
+        at: Timestamp,
+        model: &ModelRef,
+        books: &[BookId],
+        teams: Option<Arc<Teams>>,
+    ) {
         let request = self.hashes.hash_one(request);
         let (at_ms, n_books) = (at.as_millisecond(), books.len() as u32);
         let mut memory = self.memory.lock().expect("no panic happens while this lock is held");
@@ -101,26 +118,27 @@ impl Answers {
         let number = memory.n_lists_forgotten + memory.lists.len() as u64;
         let first = memory.n_books_forgotten + memory.books.len() as u64;
         memory.books.extend(books.iter().map(|book| self.hash_of(book)));
-        memory.lists.push_back(Shown { request, at_ms, first, n_books, model });
+        memory.lists.push_back(Shown { request, at_ms, first, n_books, model, teams });
         memory.by_request.insert(request, number);
     }
 
-    /// Fills in the model and the place in its list; says whether the answer was still remembered.
-    pub(crate) fn join(&self, model: &ModelName, outcome: &mut Outcome, now: Timestamp) -> bool {
+    /// Fills in the model and the place in its list; the list, if it was still remembered.
+    pub(crate) fn join(&self, model: &ModelName, outcome: &mut Outcome, now: Timestamp) -> Option<Joined> {
         let Outcome { tenant, request_id, user_id, item_id, .. } = &*outcome;
         let request = self.hashes.hash_one(Request { tenant, model, id: request_id, reader: user_id });
         let book = self.hash_of(item_id);
         let memory = self.memory.lock().expect("no panic happens while this lock is held");
-        let Some(number) = memory.by_request.get(&request) else { return false };
-        let shown = memory.lists[(number - memory.n_lists_forgotten) as usize];
-        if self.is_old(&shown, now) {
-            return false;
+        let number = memory.by_request.get(&request)?;
+        let shown = &memory.lists[(number - memory.n_lists_forgotten) as usize];
+        if self.is_old(shown, now) {
+            return None;
         }
         let first = (shown.first - memory.n_books_forgotten) as usize;
         let mut books = memory.books.range(first..first + shown.n_books as usize);
         outcome.rank = books.position(|other| *other == book).map(|place| place as u32 + 1);
         outcome.model = Some(memory.models[shown.model as usize].clone());
-        true
+        let at = Timestamp::from_millisecond(shown.at_ms).expect("it was a time before");
+        Some(Joined { at, teams: shown.teams.clone() })
     }
 
     fn hash_of(&self, book: &BookId) -> u32 {
@@ -159,7 +177,7 @@ mod tests {
         let books: Vec<BookId> = books.split(' ').map(|id| id.parse().unwrap()).collect();
         let reader = &reader.parse().unwrap();
         let request = Request { tenant: &tenant(), model: &model(), id: request, reader };
-        answers.remember(request, at(second), &from, &books);
+        answers.remember(request, at(second), &from, &books, None);
     }
 
     /// `version/rank` as joined, or `-`.
@@ -176,7 +194,7 @@ mod tests {
             model: None,
             rank: None,
         };
-        if !answers.join(&model(), &mut outcome, at(now)) {
+        if answers.join(&model(), &mut outcome, at(now)).is_none() {
             return "-".into();
         }
         format!("{}/{:?}", outcome.model.unwrap().version, outcome.rank)

@@ -1,67 +1,40 @@
 //! One model's state, and the path every recommendation takes whichever door it came through.
 //!
-//! Admission is the door's; here the snapshot is taken once, each reader is answered on their arm, and what was answered
-//! is remembered and offered to the stream.
+//! Admission is the door's; [`recommend`] takes the snapshot once and answers each reader on their arm, and what was
+//! answered is remembered and offered to the stream here.
+
+mod recommend;
 
 use std::{
-    cell::RefCell,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
 use models::{
-    Artifact, BookId, ModelName, ReaderId, Scratch, TenantName, Version,
-    event::{Arm, ModelRef, Outcome, OutcomeKind, Prediction, SCHEMA_VERSION},
-    split,
+    Artifact, BookId, ModelName, ReaderId, TenantName, Version,
+    event::{Arm, INTERLEAVE, ModelRef, Prediction, SCHEMA_VERSION},
 };
 
 use crate::{
     admit::Admission,
     call::{Answered, Call, Trace},
     canary::Experiment,
-    config::{MAX_LISTED, Options},
-    current::{Assignment, Current, Resident, Snapshot},
-    engine::{self, Answer, Ask, Failure, Fallback},
+    config::Options,
+    current::{Current, Resident, Snapshot},
+    engine::{Answer, Ask},
     error::{Refusal, cut},
     event_log::EventLog,
     health::{Health, State},
-    ledger::Exposure,
     metrics::{ModelMetrics, ModelReadings, Scored},
     outcomes::Request,
     process::Process,
     shadow::Compared,
-    statistics::{self, Statistics},
+    statistics::{Done, Statistics},
 };
-
-/// Readers answered in one turn.
-const CHUNK: usize = 16;
-/// Readers of a request that is answered by the thread that read it.
-const SHORT: usize = 4;
-
-thread_local! {
-    /// Scoring buffers of this thread.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// Which way questions are answered.
-#[derive(Debug, Clone, Copy)]
-struct How {
-    /// The arm that a request named.
-    pinned: Option<Assignment>,
-    popular_only: bool,
-}
-
-/// A question that was answered, or not.
-struct Done {
-    ask: Ask,
-    assigned: Assignment,
-    answer: Result<Answer, Failure>,
-    score: Duration,
-}
 
 /// One model of one tenant: what belongs to it, and the path to its answers. Shared by the doors and its watcher.
 #[derive(Debug)]
@@ -206,6 +179,7 @@ impl Service {
     pub(crate) fn read_metrics(&self) {
         self.metrics.read(&ModelReadings {
             live: self.current.get().map(|live| (live.weight_bp(), live.epoch)),
+            preference: self.preference(),
             is_ready: self.state().is_ready(),
             staleness: self.health.staleness(),
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -227,115 +201,16 @@ impl Service {
         })
     }
 
-    /// Answers every question, all from one snapshot, or none. `version` pins one as written in a path.
-    pub(crate) async fn recommend(
-        self: &Arc<Self>,
-        call: &Call,
-        asks: Vec<Ask>,
-        version: Option<&str>,
-        trace: &mut Trace,
-    ) -> Result<Answered, Refusal> {
-        let understood = Instant::now();
-        let listed: usize = asks.iter().map(|ask| ask.k).sum();
-        if listed > MAX_LISTED {
-            return Err(Refusal::bad(format!("expected at most {MAX_LISTED} books in all lists, found {listed}")));
-        }
-        // What came first holds where the model was let go meanwhile.
-        let snapshot = self.current.get().or(trace.snapshot.take()).ok_or_else(|| self.not_ready())?;
-        let pinned = match version {
-            Some(text) => snapshot.pinned(self.resident_version(&snapshot, text)?),
-            None => None,
-        };
-        trace.snapshot = Some(Arc::clone(&snapshot));
-        let popular_only = self.process.popular_only();
-        let shadow =
-            self.process.shadow.as_ref().filter(|shadow| {
-                pinned.is_none() && !popular_only && shadow.wants(self.tenant.as_str(), &call.request_id)
-            });
-        let here = asks.len() <= SHORT;
-        let mut rows = Vec::with_capacity(asks.len());
-        let mut asks = asks.into_iter().peekable();
-        while asks.peek().is_some() {
-            let chunk: Vec<Ask> = asks.by_ref().take(CHUNK).collect();
-            let work = {
-                let (service, snapshot) = (Arc::clone(self), Arc::clone(&snapshot));
-                let how = How { pinned, popular_only };
-                move || chunk.into_iter().map(|ask| service.score(&snapshot, how, ask)).collect::<Vec<_>>()
-            };
-            for Done { ask, assigned, answer, score } in self.process.turns.take(here, call.deadline, work).await? {
-                self.trace(&snapshot, trace, (&ask, assigned), answer.as_ref().ok(), score);
-                let answer = answer.map_err(|failure| {
-                    tracing::error!(
-                        version = snapshot.resident(assigned.arm).version.get(),
-                        ?failure,
-                        "model cannot score"
-                    );
-                    Refusal::Bug
-                })?;
-                if let Some(shadow) = shadow {
-                    shadow.offer(&self.compared, &snapshot, &ask, &answer, score);
-                }
-                rows.push((ask, answer));
-            }
-        }
-        trace.scoring = Some((understood, Instant::now()));
-        let answered = Answered { snapshot, rows };
-        self.tell(call, &answered);
-        Ok(answered)
-    }
-
-    /// Answers one question, on whichever thread this is.
-    fn score(&self, snapshot: &Snapshot, how: How, ask: Ask) -> Done {
-        let assigned = match how.pinned {
-            _ if how.popular_only => Assignment { arm: Arm::Stable, counted: false },
-            Some(pinned) => pinned,
-            None => snapshot.assign(self.tenant.as_str(), ask.reader.as_ref()),
-        };
-        let started = Instant::now();
-        let answer = SCRATCH.with_borrow_mut(|scratch| {
-            if how.popular_only {
-                engine::popular(snapshot, &ask, scratch)
-            } else {
-                engine::answer(snapshot, assigned, &ask, scratch)
-            }
-        });
-        Done { ask, assigned, answer, score: started.elapsed() }
-    }
-
-    /// Takes down how one question went.
-    fn trace(
-        &self,
-        snapshot: &Snapshot,
-        trace: &mut Trace,
-        (ask, assigned): (&Ask, Assignment),
-        answered: Option<&Answer>,
-        score: Duration,
-    ) {
-        let used = trace.arm(assigned.arm);
-        used.readers += 1;
-        used.score += score;
-        let failed = answered.is_none_or(|it| it.fallback.is_some_and(Fallback::is_canary_failure));
-        used.failed |= failed;
-        if assigned.counted
-            && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
-        {
-            trace.exposed.push(Exposure {
-                unit: split::unit(&salt, self.tenant.as_str(), reader.as_str()),
-                arm: assigned.arm,
-                failed,
-                short: answered.is_some_and(|it| it.books.len() < ask.k),
-                score,
-            });
-        }
-    }
-
     /// Remembers and records what was answered.
     fn tell(&self, call: &Call, answered: &Answered) {
         let at = self.options().clock.now();
-        for (index, (ask, answer)) in answered.rows.iter().enumerate() {
+        let drafted = self.drafted(answered, at);
+        for ((index, (ask, answer)), teams) in answered.rows.iter().enumerate().zip(drafted) {
             let assigned = answered.snapshot.resident(answer.assigned.arm);
             if let Some(reason) = answer.fallback {
-                self.metrics.fell_back(assigned.version, assigned.arm, reason.as_str());
+                let blamed = if reason.is_canary_failure() { Arm::Canary } else { assigned.arm };
+                let blamed = answered.snapshot.resident(blamed);
+                self.metrics.fell_back(blamed.version, blamed.arm, reason.as_str());
             }
             if answer.books.is_empty() {
                 self.metrics.empty_list(assigned.version, assigned.arm);
@@ -344,7 +219,7 @@ impl Service {
             let model = record.model.as_ref().expect("records of our own name their model");
             let request =
                 Request { tenant: &self.tenant, model: &self.model, id: &call.request_id, reader: &record.user_id };
-            self.process.answers.remember(request, at, model, &record.predictions);
+            self.process.answers.remember(request, at, model, &record.predictions, teams);
             self.process.events.prediction(record);
         }
     }
@@ -358,8 +233,8 @@ impl Service {
         (index, at): (usize, Timestamp),
     ) -> Prediction {
         let served = answered.served(answer);
-        let catalogue = served.artifact.catalogue();
-        let predictions: Vec<BookId> = answer.books.iter().map(|scored| catalogue.book(scored.row).to_id()).collect();
+        let predictions: Vec<BookId> = answered.listed(answer).map(|(book, _)| book.to_id()).collect();
+        let draft = answer.draft.as_deref();
         // Who has no name is a session of this one request.
         let session = || call.request_id.parse::<ReaderId>().expect("request ids are 1 to 128 visible characters");
         Prediction {
@@ -380,39 +255,32 @@ impl Service {
             }),
             region: self.options().region.clone(),
             history: ask.history.iter().chain(&ask.book).cloned().collect(),
-            scores: answer.books.iter().map(|scored| scored.score).collect(),
+            scores: answer.books.iter().filter(|_| draft.is_none()).map(|scored| scored.score).collect(),
             reader_known: answer.reader_known,
             list_popularity: answer.list_popularity,
             fallback: answer.fallback.map(|reason| reason.as_str().to_owned()),
+            mode: answer.interleaved.then(|| INTERLEAVE.to_owned()),
+            teams: draft.unwrap_or_default().iter().map(|place| place.team).collect(),
         }
     }
 
     /// Counts a finished inference request on every arm it touched, or as refused.
     pub(crate) fn finished(&self, trace: &Trace, code: u16, kind: &'static str, total: Duration) {
-        let Some(snapshot) = trace.snapshot.as_ref().filter(|_| trace.arms().next().is_some()) else {
+        let Some(snapshot) = trace.snapshot.as_ref().filter(|_| trace.parts().next().is_some()) else {
             if code >= 400 {
                 self.metrics.refused(trace.protocol, code, kind);
             }
             return;
         };
-        for (arm, used) in trace.arms() {
+        for (word, arm, used) in trace.parts() {
             let version = snapshot.resident(arm).version;
-            self.metrics.scored(Scored { version, arm, total, score: used.score }, trace.protocol, code);
+            self.metrics.scored(Scored { version, arm: word, total, score: used.score }, trace.protocol, code);
             let at_ms = u64::try_from(self.options().clock.now().as_millisecond()).unwrap_or(0);
             let (readers, is_success) = (used.readers.into(), code < 400 && !used.failed);
-            self.statistics.count(version, &statistics::Done { readers, is_success, total, score: used.score, at_ms });
+            self.statistics.count(version, &Done { readers, is_success, total, score: used.score, at_ms });
         }
         if let Some(step) = snapshot.step.as_ref().filter(|_| !trace.exposed.is_empty()) {
             step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options().clock.now());
-        }
-    }
-
-    /// Tells the running trial of a click that was joined to an answer.
-    pub(crate) fn acted(&self, outcome: &Outcome) {
-        let Some(snapshot) = self.current.get().filter(|_| outcome.kind == OutcomeKind::Click) else { return };
-        if let Some(step) = &snapshot.step {
-            let unit = split::unit(&step.salt, outcome.tenant.as_str(), outcome.user_id.as_str());
-            step.ledger.clicked(unit, outcome.at);
         }
     }
 }
