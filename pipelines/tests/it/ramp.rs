@@ -88,7 +88,11 @@ fn experiment(weight_bp: u16, met: u64, failed: u64) -> Experiment {
     let canary = ArmEvidence { met, met_bad: failed, failed, ..ArmEvidence::default() };
     let early = StepEvidence { weight_bp: 5000, stable: clicks, canary: clicks };
     let step = StepEvidence { weight_bp, canary, ..StepEvidence::default() };
-    let evidence = Evidence { steps: vec![early, step], step_secs: policy.rule(weight_bp).unwrap().least_secs };
+    let evidence = Evidence {
+        steps: vec![early, step],
+        step_secs: policy.rule(weight_bp).unwrap().least_secs,
+        ..Evidence::default()
+    };
     let judgement = judge(&evidence, &policy);
     let (stable_version, canary_version) = (version(1), version(2));
     Experiment {

@@ -9,6 +9,7 @@ use super::{
     latency::log_e_slower,
     mixture::{Rates, difference, mixing_variance},
     policy::{Guard, Policy},
+    preference::Preference,
     sample_ratio::{Arrivals, log_e_split},
 };
 
@@ -57,6 +58,9 @@ pub struct Numbers {
     pub harm_checks: Vec<Check>,
     /// Whether readers arrive as planned. Here `shown` is an alarm.
     pub split: Check,
+    /// What readers of lists of both versions click, where anybody is given such lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preference: Option<Preference>,
     /// What the step must show.
     pub conditions: Vec<Check>,
     /// The difference of click rates, where there is enough to tell.
@@ -94,7 +98,7 @@ pub struct ClickDifference {
 }
 
 impl Check {
-    fn new(name: &str, log_e: f64, needed: f64) -> Self {
+    pub(super) fn new(name: &str, log_e: f64, needed: f64) -> Self {
         Self { name: name.to_owned(), log_e, needed, shown: log_e >= needed }
     }
 }
@@ -103,7 +107,9 @@ impl Check {
 ///
 /// - **Roll back** when `sum of weight * e >= 1 / alpha_harm` over the harm checks: an average of e-values is one however they
 ///   depend on each other, so at most `alpha_harm` of harmless canaries are ever rolled back.
-/// - **Advance** when each condition's e-value reaches `1 / alpha_pass`, harm stays below 20, the split is sound and the
+///   Readers who were given lists of both versions end it too, at `1 / alpha_interleaved` against the canary: the only
+///   thing their clicks can do. So at most `alpha_harm + alpha_interleaved` where there are such readers.
+/// - **Advance** when each condition's e-value reaches `1 / alpha_pass`, harm and those readers' dislike stay below 20, the split is sound and the
 ///   step has lasted. All must hold, so none needs a correction for the others.
 /// - **Expire** when that has not happened within the step's most time, **hold** until then.
 ///
@@ -122,10 +128,15 @@ pub fn judge(evidence: &Evidence, policy: &Policy) -> Judgement {
     let (harm_checks, logs) = harm_checks(evidence, policy, !split.shown);
     let harm = Check::new("harm", log_sum_exp(logs.into_iter()), alpha(policy.alpha_harm));
     let conditions = conditions(evidence, policy, alpha(policy.alpha_pass));
-    let decision = decide(evidence, policy, &harm, &harm_checks, &split, &conditions);
+    let preference = evidence.interleaved.preference(policy.alpha_interleaved);
+    let shown = Shown { harm: &harm, harm_checks: &harm_checks, preference: preference.as_ref(), split: &split };
+    let decision = decide(evidence, policy, &shown, &conditions);
     let clicks = clicks(evidence, policy);
     let (evidence, policy) = (evidence.clone(), policy.clone());
-    Judgement { decision, numbers: Numbers { harm, harm_checks, split, conditions, clicks, evidence, policy } }
+    Judgement {
+        decision,
+        numbers: Numbers { harm, harm_checks, split, preference, conditions, clicks, evidence, policy },
+    }
 }
 
 /// Judges an A/A, in which one version is on both arms: as [`judge`], but that readers do not arrive as split ends it too.
@@ -197,18 +208,25 @@ fn conditions(evidence: &Evidence, policy: &Policy, needed: f64) -> Vec<Check> {
     conditions
 }
 
-fn decide(
-    evidence: &Evidence,
-    policy: &Policy,
-    harm: &Check,
-    harm_checks: &[Check],
-    split: &Check,
-    conditions: &[Check],
-) -> Decision {
+/// What speaks against a step.
+struct Shown<'a> {
+    harm: &'a Check,
+    harm_checks: &'a [Check],
+    preference: Option<&'a Preference>,
+    split: &'a Check,
+}
+
+fn decide(evidence: &Evidence, policy: &Policy, shown: &Shown<'_>, conditions: &[Check]) -> Decision {
+    let Shown { harm, harm_checks, preference, split } = shown;
+    let dislike = preference.map(|preference| &preference.worse);
     if harm.shown {
         let most = harm_checks.iter().max_by(|a, b| (a.log_e - a.needed).total_cmp(&(b.log_e - b.needed)));
         let what = most.map_or("harm", |check| check.name.as_str());
         let why = format!("{what}: e-value {} where {} ends a trial", e(harm.log_e), e(harm.needed));
+        return Decision::RollBack { why };
+    }
+    if let Some(worse) = dislike.filter(|worse| worse.shown) {
+        let why = format!("{}: e-value {} where {} ends a trial", worse.name, e(worse.log_e), e(worse.needed));
         return Decision::RollBack { why };
     }
     let mut missing: Vec<String> = Vec::new();
@@ -217,6 +235,9 @@ fn decide(
     }
     if harm.log_e >= SUSPICION.ln() {
         missing.push(format!("harm suspected: e-value {}", e(harm.log_e)));
+    }
+    if let Some(worse) = dislike.filter(|worse| worse.log_e >= SUSPICION.ln()) {
+        missing.push(format!("{}: e-value {}", worse.name, e(worse.log_e)));
     }
     for check in conditions.iter().filter(|check| !check.shown) {
         missing.push(format!("{}: e-value {} of {}", check.name, e(check.log_e), e(check.needed)));

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::latency::Durations;
+use super::{latency::Durations, preference::Credits};
 
 /// Everything the judge is shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The steps so far, the running one last.
     pub steps: Vec<StepEvidence>,
+    /// Readers who are on no arm because they were given lists of both versions, over all steps: the coin that drafts
+    /// such a list knows no shares.
+    #[serde(default)]
+    pub interleaved: Credits,
     /// How long the running step has lasted, seconds.
     pub step_secs: u64,
 }

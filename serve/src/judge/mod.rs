@@ -5,6 +5,7 @@
 //!
 //! - [`log_e_ratio`]: one arm's events against the other's. [`log_e_below`], [`log_e_above`]: a share against a bound.
 //! - [`log_e_slower`]: quantiles of durations. [`log_e_split`]: whether readers arrive as split.
+//! - [`Credits`]: what readers click who were given a list of both versions.
 //! - [`difference`]: the difference of two rates with its interval, and [`jaccard`] and [`rbo`], how alike two lists are, for
 //!   people.
 
@@ -16,6 +17,7 @@ mod latency;
 mod mixture;
 mod overlap;
 mod policy;
+mod preference;
 mod sample_ratio;
 
 pub use bound::{log_e_above, log_e_below};
@@ -26,4 +28,5 @@ pub use latency::{Durations, EDGES_SECS, log_e_slower};
 pub use mixture::{Difference, Rates, difference, mixing_variance};
 pub use overlap::{PERSISTENCE, jaccard, rbo};
 pub use policy::{Clicks, Guard, Policy, Scoring, Short, StepRule};
+pub use preference::{Credits, Preference};
 pub use sample_ratio::{Arrivals, log_e_split};

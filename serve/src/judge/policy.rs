@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// Chance of ever rolling back a harmless canary, over all checks together.
     pub alpha_harm: f64,
+    /// Chance of ever rolling back a canary that readers of both lists do not like less, beside `alpha_harm`; nothing where
+    /// nobody is given such lists.
+    #[serde(default = "alpha_interleaved")]
+    pub alpha_interleaved: f64,
     /// Chance that a canary which breaks a condition ever passes it.
     pub alpha_pass: f64,
     /// Chance of ever calling a sound split unsound.
@@ -86,6 +90,11 @@ pub struct StepRule {
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
+/// That of policies written down before there was one.
+fn alpha_interleaved() -> f64 {
+    0.01
+}
+
 impl Default for Policy {
     /// Success at least 0.999, p99 at most 0.5 s, one sound canary in a hundred rolled back, clicks not below .8 of stable's
     /// at 25 % and not below .95 at 50 %.
@@ -98,6 +107,7 @@ impl Default for Policy {
         };
         Self {
             alpha_harm: 0.01,
+            alpha_interleaved: alpha_interleaved(),
             alpha_pass: 0.05,
             alpha_split: 0.001,
             failures: Guard { bound: 0.001, tolerance: 1.25, weight: 0.3 },
@@ -121,6 +131,7 @@ impl Policy {
         let mut problems = Vec::new();
         let shares = [
             ("alpha_harm", self.alpha_harm),
+            ("alpha_interleaved", self.alpha_interleaved),
             ("alpha_pass", self.alpha_pass),
             ("alpha_split", self.alpha_split),
             ("failures.bound", self.failures.bound),

@@ -42,7 +42,7 @@ impl Trial {
         let random = ChaCha8Rng::seed_from_u64(seed);
         // Half of the lists take up to 0.8 ms, one in twenty over 1.8 ms.
         let scoring = LogNormal::new(0.8f64.ln(), 0.5).unwrap();
-        Self { random, scoring, canary, leak: 1.0, evidence: Evidence { steps: Vec::new(), step_secs: 0 } }
+        Self { random, scoring, canary, leak: 1.0, evidence: Evidence::default() }
     }
 
     fn begin(&mut self, weight_bp: u16) {
@@ -90,7 +90,7 @@ impl Trial {
 }
 
 /// `of(seed)` for every seed, on two threads, in the order of seeds.
-fn over<T: Send>(seeds: u64, of: impl Fn(u64) -> T + Sync) -> Vec<T> {
+pub(crate) fn over<T: Send>(seeds: u64, of: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let next = AtomicU64::new(0);
     let work = || {
         let mut mine = Vec::new();
@@ -113,7 +113,7 @@ fn over<T: Send>(seeds: u64, of: impl Fn(u64) -> T + Sync) -> Vec<T> {
 }
 
 /// The exact binomial interval of Clopper and Pearson, 95 %.
-fn interval(hits: usize, of: usize) -> (f64, f64) {
+pub(crate) fn interval(hits: usize, of: usize) -> (f64, f64) {
     use statrs::distribution::{Beta, ContinuousCDF};
     let at = |a: usize, b: usize, p: f64| Beta::new(a as f64, b as f64).unwrap().inverse_cdf(p);
     let low = if hits == 0 { 0.0 } else { at(hits, of - hits + 1, 0.025) };
@@ -126,7 +126,7 @@ fn rolled_back(judgement: &Judgement) -> bool {
 }
 
 /// `| what | share seen | median | 90 % |`; how many saw it, and the median.
-fn row(what: &str, mut seen: Vec<Option<u64>>) -> (usize, u64) {
+pub(crate) fn row(what: &str, mut seen: Vec<Option<u64>>) -> (usize, u64) {
     let n = seen.len();
     // Those that never saw it come last.
     seen.sort_by_key(|readers| readers.unwrap_or(u64::MAX));
@@ -192,7 +192,7 @@ fn silence_passes_nothing_however_long() {
     for weight_bp in steps {
         for step_secs in (0..60 * 24 * 3600).step_by(3600) {
             let step = StepEvidence { weight_bp, ..StepEvidence::default() };
-            let evidence = Evidence { steps: vec![step], step_secs };
+            let evidence = Evidence { steps: vec![step], step_secs, ..Evidence::default() };
             let decision = judge(&evidence, &policy).decision;
             assert!(matches!(decision, Decision::Hold { .. } | Decision::Expire { .. }), "{weight_bp} {decision:?}");
         }

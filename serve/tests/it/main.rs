@@ -21,6 +21,7 @@ mod server;
 mod shadow;
 mod split;
 mod swap;
+mod teams;
 mod together;
 mod tokens;
 mod world;

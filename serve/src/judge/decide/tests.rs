@@ -1,10 +1,11 @@
 use super::*;
+use crate::judge::Credits;
 
 /// A step at 10 % after three days, in which nobody had any trouble.
 fn calm(readers: u64) -> Evidence {
     let arm = |n: u64| ArmEvidence { requests: 2 * n, arrived: n, met: n, ..ArmEvidence::default() };
     let step = StepEvidence { weight_bp: 1000, stable: arm(readers - readers / 10), canary: arm(readers / 10) };
-    Evidence { steps: vec![step], step_secs: 7200 }
+    Evidence { steps: vec![step], step_secs: 7200, ..Evidence::default() }
 }
 
 fn judged(evidence: &Evidence) -> String {
@@ -28,7 +29,7 @@ fn no_data_never_passes_and_ends_by_time_alone() {
         assert!(judged(&nothing).starts_with("expire: "), "{}", judged(&nothing));
     }
     assert_eq!(
-        judged(&Evidence { steps: vec![], step_secs: 3600 }),
+        judged(&Evidence { step_secs: 3600, ..Evidence::default() }),
         "hold: fewer than 0.001 of readers meet a failure: e-value 1.00 of 20.00; \
          fewer than 0.01 of readers wait over 0.5 s: e-value 1.00 of 20.00"
     );
@@ -67,7 +68,7 @@ fn what_both_arms_suffer_is_not_the_canarys_harm() {
 fn at_100_percent_the_bound_itself_ends_the_trial() {
     let canary = ArmEvidence { arrived: 3, met: 3, met_bad: 3, failed: 3, ..ArmEvidence::default() };
     let step = StepEvidence { weight_bp: 10_000, canary, ..StepEvidence::default() };
-    let alone = Evidence { steps: vec![step], step_secs: 1 };
+    let alone = Evidence { steps: vec![step], step_secs: 1, ..Evidence::default() };
     assert!(judged(&alone).starts_with("roll back: failures"), "{}", judged(&alone));
 }
 
@@ -116,6 +117,37 @@ fn counts_of_two_processes_are_judged_as_their_sum() {
     let mut sum = one;
     sum.merge(&one);
     assert_eq!((sum.requests, sum.arrived, sum.met), (8000, 4000, 4000));
+}
+
+/// Losses alone: see `preference.rs`.
+#[test]
+fn readers_who_prefer_stable_end_a_trial_and_those_who_prefer_the_canary_move_nothing() {
+    let with = |wins, losses| {
+        let interleaved = Credits { readers: 400, wins, losses };
+        judged(&Evidence { interleaved, ..calm(40_000) })
+    };
+    assert_eq!((with(0, 0), with(300, 0)), ("advance".into(), "advance".into()));
+    assert_eq!(with(0, 17), "hold: readers of both lists prefer stable: e-value 26.01");
+    assert_eq!(with(0, 22), "roll back: readers of both lists prefer stable: e-value 100 where 100.00 ends a trial");
+    let waiting = Evidence { interleaved: Credits { readers: 400, wins: 300, losses: 0 }, ..calm(100) };
+    assert!(judged(&waiting).starts_with("hold: fewer than 0.001 of readers"), "{}", judged(&waiting));
+    let unsplit = |losses| {
+        let mut evidence = Evidence { interleaved: Credits { readers: 400, wins: 0, losses }, ..calm(40_000) };
+        evidence.steps[0].canary.arrived = 3000;
+        judged(&evidence)
+    };
+    assert!(unsplit(0).starts_with("hold: ") && unsplit(22).starts_with("roll back: "), "the coin knows no split");
+}
+
+/// A decision written down before readers were given such lists.
+#[test]
+fn a_record_without_interleaved_readers_is_read() {
+    let judgement = judge(&calm(40_000), &Policy::default());
+    let mut record = serde_json::to_value(&judgement).unwrap();
+    assert!(record["numbers"].get("preference").is_none());
+    record["numbers"]["evidence"].as_object_mut().unwrap().remove("interleaved").unwrap();
+    record["numbers"]["policy"].as_object_mut().unwrap().remove("alpha_interleaved").unwrap();
+    assert_eq!(serde_json::from_value::<Judgement>(record).unwrap(), judgement);
 }
 
 #[test]

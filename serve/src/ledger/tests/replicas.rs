@@ -81,7 +81,7 @@ fn rolled_back(seed: u64, readers_a_step: u64, counting: Counting, policy: &Poli
                 Counting::AtEach | Counting::AtOwn => added(processes.iter().map(|process| process.read(now))),
             };
             counted = steps.iter().map(|step| step.stable.arrived + step.canary.arrived).sum();
-            let judgement = judge(&Evidence { steps, step_secs: 0 }, policy);
+            let judgement = judge(&Evidence { steps, ..Evidence::default() }, policy);
             if matches!(judgement.decision, Decision::RollBack { .. }) {
                 return (true, counted);
             }
