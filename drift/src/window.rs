@@ -162,7 +162,12 @@ impl WindowBuilder {
         let row = book.and_then(|book| catalogue.row(book.as_str()));
         let chosen = Chosen {
             event,
-            request: prediction.request_id.as_deref().map(|id| hash::stable(&[id])),
+            // Clicks on a list of two versions are no one version's.
+            request: prediction
+                .request_id
+                .as_deref()
+                .filter(|_| prediction.mode.is_none())
+                .map(|id| hash::stable(&[id])),
             version: prediction.model.as_ref().map(|model| model.version),
             book: book.cloned(),
             book_known: row.is_some(),

@@ -10,6 +10,7 @@ use crate::{
     book::Book,
     id::{self, BookId, BookRow},
     shared::Shared,
+    shelves::series_of,
     texts::{Lists, Texts},
 };
 
@@ -174,6 +175,11 @@ impl<'a> BookRef<'a> {
     /// Authors, first author first.
     pub fn authors(self) -> impl ExactSizeIterator<Item = &'a str> {
         self.catalogue.authors.get(self.row)
+    }
+
+    /// The series its title ends with, where that ends as in `Catching Fire (The Hunger Games, #2)`.
+    pub fn series(self) -> Option<&'a str> {
+        self.title().and_then(series_of)
     }
 
     /// Subjects or shelves.

@@ -59,6 +59,9 @@ impl Arm {
     }
 }
 
+/// [`Prediction::mode`] of a reader who was to be given a list of both versions.
+pub const INTERLEAVE: &str = "interleave";
+
 /// Which model gave an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRef {
@@ -108,18 +111,25 @@ pub struct Prediction {
     /// Books the caller sent with the request as the reader's latest, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "text_or_number_ids")]
     pub history: Vec<BookId>,
-    /// Scores of `predictions`, in the same order.
+    /// Scores of `predictions`, in the same order; absent where two models scored them, since those do not compare.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<f32>,
     /// Whether the model that scored had this reader's history from training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reader_known: Option<bool>,
-    /// Mean popularity percentile of the list in the scoring model's catalogue, in `[0, 1]`; absent for empty lists.
+    /// Mean popularity percentile of the list in the scoring model's catalogue, in `[0, 1]`; absent for empty lists
+    /// and for those of two models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list_popularity: Option<f32>,
     /// Why the answer is not the model's first choice, if it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<String>,
+    /// How the reader took part in a trial, where that is not by one arm: [`INTERLEAVE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Of a list of both versions, the arm that put each book there; null where both had the book in one place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<Option<Arm>>,
 }
 
 /// What a reader did with a recommended book.
@@ -246,5 +256,22 @@ mod tests {
         assert_eq!(record.predictions[0].as_str(), "42");
         assert_eq!(record.schema_version, 0);
         assert!(record.model.is_none());
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("mode") && !text.contains("teams"), "{text}");
+    }
+
+    #[test]
+    fn a_list_of_both_versions_says_whose_each_place_is() {
+        let record: Prediction = serde_json::from_str(
+            r#"{"tenant":"acme-books","user_id":"u-17","predictions":["a","b","c"],"at":"2026-03-01T02:03:04Z",
+                "mode":"interleave","teams":["canary",null,"stable"]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            (record.mode.as_deref(), record.teams.as_slice()),
+            (Some(INTERLEAVE), [Some(Arm::Canary), None, Some(Arm::Stable)].as_slice())
+        );
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.ends_with(r#""mode":"interleave","teams":["canary",null,"stable"]}"#), "{text}");
     }
 }

@@ -98,7 +98,7 @@ impl Shelves {
 
     /// Series as titles tell them, see [`series_of`].
     pub fn series(&self, catalogue: &Catalogue) -> &Labels {
-        self.series.get_or_init(|| named(catalogue, |book| book.title().and_then(series_of).into_iter()))
+        self.series.get_or_init(|| named(catalogue, |book| book.series().into_iter()))
     }
 
     fn languages(&self, catalogue: &Catalogue) -> &Labels {
@@ -128,7 +128,7 @@ fn is_within(tag: &str, range: &str) -> bool {
 }
 
 /// The series a title ends with, where it ends as in `Catching Fire (The Hunger Games, #2)`.
-fn series_of(title: &str) -> Option<&str> {
+pub(crate) fn series_of(title: &str) -> Option<&str> {
     let (_, last) = title.trim_end().strip_suffix(')')?.rsplit_once('(')?;
     let (name, number) = last.split_once('#')?;
     let name = name.trim_end().trim_end_matches(',').trim();

@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use models::{Version, event::Arm};
+use models::{BookRef, Version, event::Arm};
 
 use crate::{
     current::{Resident, Snapshot},
-    engine::{Answer, Ask},
+    engine::{Answer, Ask, INTERLEAVED},
     ledger::Exposure,
     metrics::Protocol,
     service::Service,
@@ -37,11 +37,13 @@ pub(crate) struct Trace {
     pub(crate) snapshot: Option<Arc<Snapshot>>,
     pub(crate) stable: ArmUse,
     pub(crate) canary: ArmUse,
+    /// Readers of lists of both, who are nobody's.
+    pub(crate) interleaved: ArmUse,
     /// Readers the split assigned, while a trial runs.
     pub(crate) exposed: Vec<Exposure>,
 }
 
-/// One arm's part in a request.
+/// One part of a request: that of an arm, or of both together.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ArmUse {
     /// Readers assigned to it.
@@ -62,6 +64,7 @@ impl Trace {
             snapshot: None,
             stable: ArmUse::default(),
             canary: ArmUse::default(),
+            interleaved: ArmUse::default(),
             exposed: Vec::new(),
         }
     }
@@ -79,9 +82,12 @@ impl Trace {
         }
     }
 
-    /// The arms that were touched.
-    pub(crate) fn arms(&self) -> impl Iterator<Item = (Arm, &ArmUse)> {
-        [(Arm::Stable, &self.stable), (Arm::Canary, &self.canary)].into_iter().filter(|(_, used)| used.readers > 0)
+    /// The parts that were touched: the word for each, and the arm under whose version it is told.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, Arm, &ArmUse)> {
+        let arm = |arm: Arm, used| (arm.as_str(), arm, used);
+        let both = (INTERLEAVED, Arm::Stable, &self.interleaved);
+        let parts = [arm(Arm::Stable, &self.stable), arm(Arm::Canary, &self.canary), both];
+        parts.into_iter().filter(|(_, _, used)| used.readers > 0)
     }
 }
 
@@ -92,14 +98,24 @@ pub(crate) struct Answered {
 }
 
 impl Answered {
-    /// The version that scored a row.
+    /// The version that scored a row; of a drafted list production's.
     pub(crate) fn served(&self, answer: &Answer) -> &Resident {
         self.snapshot.resident(answer.served)
+    }
+
+    /// The books of a row's list, best first, as the version knows them that put each there, and their scores.
+    pub(crate) fn listed<'a>(&'a self, answer: &'a Answer) -> impl ExactSizeIterator<Item = (BookRef<'a>, f32)> {
+        answer.books.iter().enumerate().map(|(place, scored)| {
+            let side = answer.draft.as_ref().map_or(answer.served, |draft| draft[place].side);
+            (self.snapshot.resident(side).artifact.catalogue().book(scored.row), scored.score)
+        })
     }
 
     /// Versions that scored, ascending without repeats.
     pub(crate) fn versions(&self) -> Vec<Version> {
         let mut versions: Vec<Version> = self.rows.iter().map(|(_, answer)| self.served(answer).version).collect();
+        let drafted = self.rows.iter().any(|(_, answer)| answer.draft.is_some());
+        versions.extend(self.snapshot.canary.iter().filter(|_| drafted).map(|canary| canary.version));
         versions.sort_unstable();
         versions.dedup();
         versions

@@ -71,7 +71,7 @@ impl Step {
     /// Everything counted so far, by this process and those it has heard.
     fn evidence(&self, now: Timestamp) -> Evidence {
         let lasted = now.duration_since(self.since).as_secs().max(0) as u64;
-        Evidence { steps: self.ledger.read(now), step_secs: lasted, ..Evidence::default() }
+        Evidence { steps: self.ledger.read(now), interleaved: self.ledger.credits(), step_secs: lasted }
     }
 }
 

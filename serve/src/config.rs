@@ -116,6 +116,9 @@ pub struct Options {
     pub popular_only: bool,
     /// Share of the requests that the version of `staging` scores too, for nobody, while no trial runs; basis points.
     pub shadow_bp: u16,
+    /// Share of the readers who are given lists of both versions while a trial runs, basis points. All replicas of a model
+    /// should have the same.
+    pub interleave_bp: u16,
     /// What answers to CloudEvents say of themselves.
     pub cloud_events: Style,
     /// What a trial must show.
@@ -151,6 +154,7 @@ impl Options {
             events: EventQueue::default(),
             popular_only: false,
             shadow_bp: 0,
+            interleave_bp: 0,
             cloud_events: Style::default(),
             policy: Policy::default(),
             click_window: SignedDuration::from_mins(30),

@@ -3,6 +3,8 @@
 //! A canary that panics or scores something that is not a number costs the reader nothing: the same question is
 //! answered by stable, marked as a fallback, and charged to the canary.
 
+mod both;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use models::{
@@ -12,7 +14,14 @@ use models::{
     top_k::Scored,
 };
 
-use crate::current::{Assignment, Resident, Snapshot};
+pub use self::both::both;
+use crate::{
+    current::{Assignment, Resident, Snapshot},
+    draft::Place,
+};
+
+/// The word for a list of both versions, beside those for one arm's.
+pub const INTERLEAVED: &str = "interleaved";
 
 /// One question.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,11 +61,15 @@ pub enum Fallback {
     CanaryPanicked,
     /// The canary scored something that is not a number; stable answered.
     CanaryNotFinite,
+    /// No time was left for the canary's part of a list of both; stable answered.
+    CanaryLate,
+    /// The canary had no book for its part of a list of both; stable answered.
+    CanaryEmpty,
 }
 
 impl Fallback {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ColdReader,
         Self::UnknownBook,
         Self::SparseHistory,
@@ -64,6 +77,8 @@ impl Fallback {
         Self::KillSwitch,
         Self::CanaryPanicked,
         Self::CanaryNotFinite,
+        Self::CanaryLate,
+        Self::CanaryEmpty,
     ];
 
     /// As told to callers, written into records and counted.
@@ -76,12 +91,14 @@ impl Fallback {
             Self::KillSwitch => "kill-switch",
             Self::CanaryPanicked => "canary-panicked",
             Self::CanaryNotFinite => "canary-not-finite",
+            Self::CanaryLate => "canary-late",
+            Self::CanaryEmpty => "canary-empty",
         }
     }
 
     /// Whether the canary is to blame.
     pub fn is_canary_failure(self) -> bool {
-        matches!(self, Self::CanaryPanicked | Self::CanaryNotFinite)
+        matches!(self, Self::CanaryPanicked | Self::CanaryNotFinite | Self::CanaryLate | Self::CanaryEmpty)
     }
 }
 
@@ -92,14 +109,26 @@ pub struct Answer {
     pub assigned: Assignment,
     /// The arm that answered.
     pub served: Arm,
-    /// The list, best first; rows of the served arm's artefact.
+    /// The list, best first; rows of the served arm's artefact, of a drafted list those of each place's side.
     pub books: Vec<Scored>,
     /// Why it is not the assigned model's first choice, if it is not.
     pub fallback: Option<Fallback>,
     /// Whether the model that answered has this reader's history from training; `None` without a reader.
     pub reader_known: Option<bool>,
-    /// Mean popularity percentile of the list in the served catalogue, `[0, 1]`; `None` for an empty list.
+    /// Mean popularity percentile of the list in the served catalogue, `[0, 1]`; `None` for an empty list, and for a
+    /// drafted one.
     pub list_popularity: Option<f32>,
+    /// Whether a list of both versions was to be given.
+    pub interleaved: bool,
+    /// Whose each place is, of a list drafted from those of both versions; such a list is served by stable.
+    pub draft: Option<Vec<Place>>,
+}
+
+impl Answer {
+    /// What callers are told of whose list it is.
+    pub fn variant(&self) -> &'static str {
+        if self.draft.is_some() { INTERLEAVED } else { self.served.as_str() }
+    }
 }
 
 /// Why an artefact gave no list.
@@ -224,6 +253,8 @@ fn finish(
         reader_known: ask.reader.is_some().then_some(known.reader_known),
         list_popularity: (n > 0).then(|| percentiles.sum::<f32>() / n as f32),
         books: listed.books,
+        interleaved: false,
+        draft: None,
     }
 }
 

@@ -27,10 +27,10 @@ use self::{
 };
 use crate::{
     canary::SLOW,
-    judge::{Durations, StepEvidence},
+    judge::{Credits, Durations, StepEvidence},
 };
 
-/// Readers of one trial that are kept, some 130 bytes each. Later ones count as requests only, whatever their arm.
+/// Readers of one trial that are kept, some 150 bytes each. Later ones count as requests only, whatever their arm.
 const MAX_READERS: usize = 1_000_000;
 /// Facts of other processes that are taken in before a request gets its turn.
 const AT_ONCE: usize = 256;
@@ -65,6 +65,8 @@ pub(crate) type ByStep = Vec<[Requests; 2]>;
 struct Book {
     /// Counts of readers. Requests are added when they are read.
     steps: Vec<StepEvidence>,
+    /// Counts of readers of lists of both versions.
+    credits: Credits,
     own: ByStep,
     others: BTreeMap<String, ByStep>,
     /// Looked up, never iterated.
@@ -141,6 +143,35 @@ impl Ledger {
             let fact = Fact { unit, step: 0, arm: Arm::Stable, at_ms, what: What::Clicked };
             book.see(&fact, self.window_ms, self.tells);
         }
+    }
+
+    /// Counts readers who were given lists of both versions during step `step`. They are on no arm.
+    pub(crate) fn drafted(&self, step: usize, units: &[u64], at: Timestamp) {
+        let mut book = self.book();
+        for unit in units {
+            if book.readers.get(unit).is_none_or(|reader| !reader.is_drafted()) {
+                let (arm, at_ms) = (Arm::Stable, at.as_millisecond());
+                let fact = Fact { unit: *unit, step: step as u16, arm, at_ms, what: What::Drafted };
+                book.see(&fact, self.window_ms, self.tells);
+            }
+        }
+    }
+
+    /// Credits a side whose book a reader clicked on such a list, answered at `answered`, if it is their first click on a
+    /// book of either side and within the window after that answer.
+    pub(crate) fn credited(&self, unit: u64, team: Arm, answered: Timestamp, at: Timestamp) {
+        let waited = at.as_millisecond() - answered.as_millisecond();
+        let mut book = self.book();
+        let is_first = book.readers.get(&unit).is_none_or(|reader| !reader.is_credited());
+        if is_first && (0..=self.window_ms).contains(&waited) {
+            let fact = Fact { unit, step: 0, arm: team, at_ms: at.as_millisecond(), what: What::Credited };
+            book.see(&fact, self.window_ms, self.tells);
+        }
+    }
+
+    /// What readers of lists of both versions clicked so far, over all steps.
+    pub(crate) fn credits(&self) -> Credits {
+        self.book().credits
     }
 
     /// Takes in what another process says: all its requests, and facts of its readers. Repeating changes nothing.
@@ -224,6 +255,8 @@ impl Book {
         if before != *reader {
             before.count(&mut self.steps, window_ms, Turn::Take);
             reader.count(&mut self.steps, window_ms, Turn::Add);
+            before.count_credit(&mut self.credits, Turn::Take);
+            reader.count_credit(&mut self.credits, Turn::Add);
         }
         *reader
     }

@@ -10,7 +10,8 @@
 //! - [`tokens`]: who a caller is, where no mesh says it.
 //! - [`shadow`]: the next version compared before anyone meets it. [`canary`]: a trial as all of its processes
 //!   see it together. [`judge`]: when its step may be left, and when it has done harm.
-//! - [`draft`]: one list out of two, and whose a click on each of its places is.
+//! - [`draft`]: one list out of two. [`interleave`]: a share of a trial's readers is given such lists, and clicks say which
+//!   version they prefer.
 //! - [`wire`], [`rest()`], [`grpc()`]: the Open Inference Protocol V1 and V2 over HTTP and gRPC, tensors as JSON,
 //!   messages or bytes.
 //! - [`conform`]: any server of that protocol, graded point by point.
@@ -33,6 +34,7 @@ pub mod fleet;
 pub mod grpc;
 pub mod health;
 mod idle;
+pub mod interleave;
 pub mod judge;
 mod ledger;
 pub mod metrics;

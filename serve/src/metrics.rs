@@ -4,6 +4,7 @@
 //! only; what belongs to the process has neither. The label `version` is bounded by forgetting: series of a version that
 //! left go away once [`KEPT_VERSIONS`] others of its model have been live since.
 
+mod interleave;
 mod labels;
 mod model;
 mod shadow;
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use models::{ModelName, TenantName, Version, event::Arm};
+use models::{ModelName, TenantName, Version};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -25,7 +26,11 @@ use prometheus_client::{
 
 use self::labels::{ArmLabels, FallbackLabels, InfoLabels, JoinedLabels, Of, RequestLabels, ResultLabels, ShedLabels};
 pub(crate) use self::{model::ModelMetrics, shadow::ShadowSeries};
-use crate::{event_log::EventCounts, health::State, judge::EDGES_SECS};
+use crate::{
+    event_log::EventCounts,
+    health::State,
+    judge::{EDGES_SECS, Preference},
+};
 
 /// Versions whose series are kept.
 pub const KEPT_VERSIONS: usize = 16;
@@ -66,11 +71,12 @@ const SCORED_CODES: [u16; 3] = [200, 500, 504];
 /// One label of a closed set.
 type One = [(&'static str, &'static str); 1];
 
-/// One request on one arm, as it is counted.
+/// One request on one arm, or its part for readers of both, as it is counted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scored {
     pub(crate) version: Version,
-    pub(crate) arm: Arm,
+    /// An arm's word, or that of lists of both.
+    pub(crate) arm: &'static str,
     pub(crate) total: Duration,
     pub(crate) score: Duration,
 }
@@ -88,6 +94,8 @@ pub(crate) struct Readings {
 pub(crate) struct ModelReadings {
     /// Weight and number of the live snapshot, if there is one.
     pub(crate) live: Option<(u16, u64)>,
+    /// What readers of lists of both versions click, while there are any.
+    pub(crate) preference: Option<Preference>,
     pub(crate) is_ready: bool,
     pub(crate) staleness: Duration,
     pub(crate) bytes: u64,
@@ -123,6 +131,7 @@ pub struct Metrics {
     queue: Gauge,
     outcomes: Family<JoinedLabels, Counter>,
     shadow: shadow::Families,
+    interleaved: interleave::Families,
     nobody: Of,
 }
 
@@ -189,6 +198,7 @@ impl Metrics {
                 Family::default(),
             ),
             shadow: shadow::Families::register(r),
+            interleaved: interleave::Families::register(r),
             nobody: Of { tenant: "none".into(), model: "none".into() },
             registry: to,
         })

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use models::{
     event::{ModelRef, Outcome},
 };
 
-use crate::config::Remember;
+use crate::{config::Remember, interleave::Teams};
 
 /// One list shown to one reader.
 #[derive(Debug, Clone)]
@@ -22,6 +22,17 @@ pub(crate) struct Shown {
     pub(crate) reader: ReaderId,
     pub(crate) model: ModelRef,
     pub(crate) books: Vec<BookId>,
+    /// Whose each place is, of a list drafted from those of both versions.
+    pub(crate) teams: Option<Arc<Teams>>,
+}
+
+/// The answer that an outcome was joined to.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// When it was given.
+    pub(crate) at: Timestamp,
+    /// See [`Shown::teams`].
+    pub(crate) teams: Option<Arc<Teams>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,17 +71,17 @@ impl Answers {
         }
     }
 
-    /// Fills in the model and the place in its list; says whether the answer was still remembered.
-    pub(crate) fn join(&self, outcome: &mut Outcome, now: Timestamp) -> bool {
+    /// Fills in the model and the place in its list; the answer, if it was still remembered.
+    pub(crate) fn join(&self, outcome: &mut Outcome, now: Timestamp) -> Option<Joined> {
         let memory = self.memory.lock().expect("no panic happens while this lock is held");
-        let Some((at, shown)) = memory.by_request.get(&outcome.request_id) else { return false };
-        let Some(shown) = shown.iter().find(|shown| shown.reader == outcome.user_id) else { return false };
+        let (at, shown) = memory.by_request.get(&outcome.request_id)?;
+        let shown = shown.iter().find(|shown| shown.reader == outcome.user_id)?;
         if self.is_old(*at, now) {
-            return false;
+            return None;
         }
         outcome.model = Some(shown.model.clone());
         outcome.rank = shown.books.iter().position(|book| *book == outcome.item_id).map(|place| place as u32 + 1);
-        true
+        Some(Joined { at: *at, teams: shown.teams.clone() })
     }
 
     fn is_old(&self, at: Timestamp, now: Timestamp) -> bool {
@@ -92,7 +103,7 @@ mod tests {
         let version = 7.try_into().unwrap();
         let model = ModelRef { name: "recommender".into(), version, alias: "production".into(), arm: Arm::Stable };
         let books = books.split(' ').map(|id| id.parse().unwrap()).collect();
-        Shown { reader: reader.parse().unwrap(), model, books }
+        Shown { reader: reader.parse().unwrap(), model, books, teams: None }
     }
 
     /// `version/rank` as joined, or `-`.
@@ -109,7 +120,7 @@ mod tests {
             model: None,
             rank: None,
         };
-        if !answers.join(&mut outcome, at(now)) {
+        if answers.join(&mut outcome, at(now)).is_none() {
             return "-".into();
         }
         format!("{}/{:?}", outcome.model.unwrap().version, outcome.rank)

@@ -15,7 +15,7 @@ use std::{
 use jiff::Timestamp;
 use models::{
     Artifact, BookId, ModelName, ReaderId, Scratch, TenantName, Version,
-    event::{Arm, ModelRef, Outcome, OutcomeKind, Prediction, SCHEMA_VERSION},
+    event::{Arm, INTERLEAVE, ModelRef, Prediction, SCHEMA_VERSION},
     split,
 };
 
@@ -190,6 +190,7 @@ impl Service {
     pub(crate) fn read_metrics(&self) {
         self.metrics.read(&ModelReadings {
             live: self.current.get().map(|live| (live.weight_bp(), live.epoch)),
+            preference: self.preference(),
             is_ready: self.state().is_ready(),
             staleness: self.health.staleness(),
             bytes: self.bytes.load(Ordering::Relaxed),
@@ -244,8 +245,11 @@ impl Service {
             if place % CHUNK == 0 && Instant::now() >= call.deadline {
                 return Err(Refusal::Deadline);
             }
+            let interleaves = pinned.is_none()
+                && !popular_only
+                && snapshot.interleaves(self.tenant.as_str(), ask.reader.as_ref(), self.options().interleave_bp);
             let assigned = match pinned {
-                _ if popular_only => Assignment { arm: Arm::Stable, counted: false },
+                _ if popular_only || interleaves => Assignment { arm: Arm::Stable, counted: false },
                 Some(pinned) => pinned,
                 None => snapshot.assign(self.tenant.as_str(), ask.reader.as_ref()),
             };
@@ -253,16 +257,20 @@ impl Service {
             let answer = SCRATCH.with_borrow_mut(|scratch| {
                 if popular_only {
                     engine::popular(&snapshot, &ask, scratch)
+                } else if interleaves {
+                    self.interleaved(call, &snapshot, (place, &ask), scratch)
                 } else {
                     engine::answer(&snapshot, assigned, &ask, scratch)
                 }
             });
             let score = started.elapsed();
-            let used = trace.arm(assigned.arm);
+            let used = if interleaves { &mut trace.interleaved } else { trace.arm(assigned.arm) };
             used.readers += 1;
             used.score += score;
             let answered = answer.as_ref().ok();
-            let failed = answered.is_none_or(|it| it.fallback.is_some_and(Fallback::is_canary_failure));
+            let fell =
+                |it: &Answer| assigned.arm == Arm::Canary && it.fallback.is_some_and(Fallback::is_canary_failure);
+            let failed = answered.is_none_or(fell);
             used.failed |= failed;
             if assigned.counted
                 && let (Some(salt), Some(reader)) = (snapshot.salt(), &ask.reader)
@@ -298,10 +306,13 @@ impl Service {
     fn tell(&self, call: &Call, answered: &Answered) {
         let at = self.options().clock.now();
         let mut shown = Vec::with_capacity(answered.rows.len());
-        for (index, (ask, answer)) in answered.rows.iter().enumerate() {
+        let drafted = self.drafted(answered, at);
+        for ((index, (ask, answer)), teams) in answered.rows.iter().enumerate().zip(drafted) {
             let assigned = answered.snapshot.resident(answer.assigned.arm);
             if let Some(reason) = answer.fallback {
-                self.metrics.fell_back(assigned.version, assigned.arm, reason.as_str());
+                let blamed = if reason.is_canary_failure() { Arm::Canary } else { assigned.arm };
+                let blamed = answered.snapshot.resident(blamed);
+                self.metrics.fell_back(blamed.version, blamed.arm, reason.as_str());
             }
             if answer.books.is_empty() {
                 self.metrics.empty_list(assigned.version, assigned.arm);
@@ -311,6 +322,7 @@ impl Service {
                 reader: record.user_id.clone(),
                 model: record.model.clone().expect("records of our own name their model"),
                 books: record.predictions.clone(),
+                teams,
             });
             self.process.events.prediction(record);
         }
@@ -328,8 +340,8 @@ impl Service {
         (index, at): (usize, Timestamp),
     ) -> Prediction {
         let served = answered.served(answer);
-        let catalogue = served.artifact.catalogue();
-        let predictions: Vec<BookId> = answer.books.iter().map(|scored| catalogue.book(scored.row).to_id()).collect();
+        let predictions: Vec<BookId> = answered.listed(answer).map(|(book, _)| book.to_id()).collect();
+        let draft = answer.draft.as_deref();
         // Who has no name is a session of this one request.
         let session = || call.request_id.parse::<ReaderId>().expect("request ids are 1 to 128 visible characters");
         Prediction {
@@ -350,39 +362,32 @@ impl Service {
             }),
             region: self.options().region.clone(),
             history: ask.history.iter().chain(&ask.book).cloned().collect(),
-            scores: answer.books.iter().map(|scored| scored.score).collect(),
+            scores: answer.books.iter().filter(|_| draft.is_none()).map(|scored| scored.score).collect(),
             reader_known: answer.reader_known,
             list_popularity: answer.list_popularity,
             fallback: answer.fallback.map(|reason| reason.as_str().to_owned()),
+            mode: answer.interleaved.then(|| INTERLEAVE.to_owned()),
+            teams: draft.unwrap_or_default().iter().map(|place| place.team).collect(),
         }
     }
 
     /// Counts a finished inference request on every arm it touched, or as refused.
     pub(crate) fn finished(&self, trace: &Trace, code: u16, kind: &'static str, total: Duration) {
-        let Some(snapshot) = trace.snapshot.as_ref().filter(|_| trace.arms().next().is_some()) else {
+        let Some(snapshot) = trace.snapshot.as_ref().filter(|_| trace.parts().next().is_some()) else {
             if code >= 400 {
                 self.metrics.refused(trace.protocol, code, kind);
             }
             return;
         };
-        for (arm, used) in trace.arms() {
+        for (word, arm, used) in trace.parts() {
             let version = snapshot.resident(arm).version;
-            self.metrics.scored(Scored { version, arm, total, score: used.score }, trace.protocol, code);
+            self.metrics.scored(Scored { version, arm: word, total, score: used.score }, trace.protocol, code);
             let at_ms = u64::try_from(self.options().clock.now().as_millisecond()).unwrap_or(0);
             let (readers, is_success) = (used.readers.into(), code < 400 && !used.failed);
             self.statistics.count(version, &Done { readers, is_success, total, score: used.score, at_ms });
         }
         if let Some(step) = snapshot.step.as_ref().filter(|_| !trace.exposed.is_empty()) {
             step.ledger.exposed(step.number, &trace.exposed, code >= 500, total, self.options().clock.now());
-        }
-    }
-
-    /// Tells the running trial of a click that was joined to an answer.
-    pub(crate) fn acted(&self, outcome: &Outcome) {
-        let Some(snapshot) = self.current.get().filter(|_| outcome.kind == OutcomeKind::Click) else { return };
-        if let Some(step) = &snapshot.step {
-            let unit = split::unit(&step.salt, outcome.tenant.as_str(), outcome.user_id.as_str());
-            step.ledger.clicked(unit, outcome.at);
         }
     }
 }

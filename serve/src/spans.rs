@@ -63,14 +63,14 @@ impl Spans {
             KeyValue::new("http.response.status_code", i64::from(code)),
             KeyValue::new("bookloop.protocol", trace.protocol.as_str()),
             KeyValue::new("bookloop.arm", arms_text(trace)),
-            KeyValue::new("bookloop.readers", trace.arms().map(|(_, used)| i64::from(used.readers)).sum::<i64>()),
+            KeyValue::new("bookloop.readers", trace.parts().map(|(_, _, used)| i64::from(used.readers)).sum::<i64>()),
             KeyValue::new("bookloop.request_id", ids.correlation.clone()),
         ];
         if let Some(service) = &trace.service {
             attributes.push(KeyValue::new("bookloop.tenant", service.tenant.to_string()));
             attributes.push(KeyValue::new("bookloop.model", service.model.to_string()));
         }
-        if let Some(((arm, _), snapshot)) = trace.arms().next().zip(trace.snapshot.as_ref()) {
+        if let Some(((_, arm, _), snapshot)) = trace.parts().next().zip(trace.snapshot.as_ref()) {
             attributes.push(KeyValue::new("bookloop.version", i64::from(snapshot.resident(arm).version.get())));
         }
         if !kind.is_empty() {

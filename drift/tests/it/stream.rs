@@ -49,6 +49,8 @@ fn request(id: u32, reader: &str, book: &str, at: i64) -> Prediction {
         reader_known: Some(id.is_multiple_of(2)),
         list_popularity: Some(0.5),
         fallback: None,
+        mode: None,
+        teams: Vec::new(),
     }
 }
 
@@ -191,6 +193,18 @@ fn a_click_after_the_hour_still_belongs_to_its_request() {
         assert_eq!(windows.iter().map(|window| window.clicks).collect::<Vec<_>>(), [1, 1]);
         assert_eq!(windows[0].clicked, Share { hits: 1, of: 2 });
     }
+}
+
+#[test]
+fn a_list_of_two_versions_is_neither_versions_click() {
+    let mut windower = windower();
+    let mut both = request(1, "ann", "dune", 10);
+    (both.mode, both.teams) = (Some("interleave".into()), vec![Some(Arm::Stable)]);
+    feed(&mut windower, &[both, request(2, "bob", "dune", 11)]);
+    windower.outcome(&click(1, 20), second(1_000_000));
+    let window = only(windower.close_all(version(1)));
+    assert_eq!((window.requests, window.clicks), (2, 1));
+    assert_eq!(window.clicked, Share { hits: 0, of: 1 });
 }
 
 #[test]

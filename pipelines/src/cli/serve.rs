@@ -56,6 +56,16 @@ pub(super) struct Arguments {
     /// how alike the lists are.
     #[arg(long, env = "BOOKLOOP_SHADOW", default_value_t = 0.0, value_name = "SHARE", value_parser = share, conflicts_with = "model_dir")]
     shadow: f64,
+    /// Share of the readers who are given lists of both versions, in turns, at every step of a trial below 100 %: the first
+    /// book each clicks says which version they prefer, with far fewer readers than two arms need. The same readers on every
+    /// predictor with the same share; they count in nothing else of the trial. Enough clicks on production's books alone end
+    /// the trial as other harm does; no number of clicks advances it. A version that fails, is late or has no book leaves
+    /// production's list. /experiments and /metrics tell.
+    #[arg(
+        long, env = "BOOKLOOP_INTERLEAVE", default_value_t = 0.0, value_name = "SHARE", value_parser = share,
+        conflicts_with = "model_dir"
+    )]
+    interleave: f64,
     /// Type of the events that answer CloudEvents.
     #[arg(long, env = "BOOKLOOP_CE_TYPE", value_parser = attribute)]
     ce_type: Option<String>,
@@ -116,7 +126,9 @@ impl Arguments {
         options.region = self.region;
         options.process = Some(stream::drawn_name("predictor")?);
         options.popular_only = self.popular_only;
-        options.shadow_bp = (self.shadow * f64::from(split::WHOLE_BP)).round() as u16;
+        let basis_points = |share: f64| (share * f64::from(split::WHOLE_BP)).round() as u16;
+        options.shadow_bp = basis_points(self.shadow);
+        options.interleave_bp = basis_points(self.interleave);
         let style = options.cloud_events;
         options.cloud_events =
             Style { kind: self.ce_type.unwrap_or(style.kind), source: self.ce_source, merge: self.ce_merge };

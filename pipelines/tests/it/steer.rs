@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use models::{
-    Artifact, Factors, ModelName, Objective, Registry, Scorer, Store,
-    split::Salt,
+    Artifact, Factors, ModelName, Objective, Readers, Registry, Scorer, Store,
+    split::{Salt, WHOLE_BP},
     store::{Backend, Created, Error, Listed},
     stream::{self, Message, Producer},
 };
@@ -111,8 +111,14 @@ struct Predictor {
 
 impl Predictor {
     async fn of(registry: &Arc<Registry>, process: &str) -> Self {
+        Self::interleaving(registry, process, 0).await
+    }
+
+    /// One that gives a share of the readers, in basis points, lists of both versions.
+    async fn interleaving(registry: &Arc<Registry>, process: &str, interleave_bp: u16) -> Self {
         let model: ModelName = name();
         let mut options = Options::new("acme-books".parse().unwrap(), model);
+        options.interleave_bp = interleave_bp;
         options.process = Some(process.into());
         options.drain.delay = Duration::ZERO;
         // Nothing but what is asked for by hand.
@@ -127,13 +133,22 @@ impl Predictor {
 
     /// Whether a reader was assigned to the version on trial, which could not answer.
     async fn fell_back(&self, reader: u32) -> bool {
-        let body = format!(r#"{{"instances":[{{"user_id":"r{reader}","k":1,"history":["b1"]}}]}}"#);
-        let request = Request::post("/v1/models/recommender:predict").body(Body::from(body)).unwrap();
+        let told = self.predict(reader, r#""k":1,"history":["b1"]"#).await;
+        told["fallback"] == "canary-not-finite"
+    }
+
+    /// A reader's list, under a request id of their own.
+    async fn predict(&self, reader: u32, more: &str) -> serde_json::Value {
+        let body = format!(r#"{{"instances":[{{"user_id":"r{reader}",{more}}}]}}"#);
+        self.post("/v1/models/recommender:predict", &format!("of-r{reader}"), body).await["predictions"][0].clone()
+    }
+
+    async fn post(&self, path: &str, id: &str, body: String) -> serde_json::Value {
+        let request = Request::post(path).header("x-request-id", id).body(Body::from(body)).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200, "no reader goes without");
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let told: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        told["predictions"][0]["fallback"] == "canary-not-finite"
+        serde_json::from_slice(&bytes).unwrap()
     }
 }
 
@@ -192,4 +207,38 @@ async fn a_reader_meets_nothing_of_it_soon_after_the_judge_can_tell() {
     println!("from the request that shows the harm to the first that meets nothing of it: {took:?}");
     // A look once a second, and a machine that does other things besides.
     assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+/// Twenty-two losses show harm, see `serve/src/judge/preference.rs`.
+#[tokio::test]
+async fn a_version_whose_books_nobody_clicks_goes_into_quarantine_with_the_clicks_that_put_it_there() {
+    let registry = Arc::new(Registry::open(Store::open("memory://steer-disliked").unwrap()).await.unwrap());
+    let liked = books("liked", Scorer::Popularity);
+    // The other book first.
+    let turned =
+        Artifact::new(liked.catalogue().clone(), vec![2.0, 1.0], Scorer::Popularity, Readers::new([])).unwrap();
+    publish(&registry, &liked).await;
+    publish(&registry, &turned).await;
+    let intent = models::registry::Intent::new("ana", "first", Timestamp::now());
+    registry.promote(&name(), version(1), None, &intent).await.unwrap();
+    let ramp = Ramp::new(Arc::clone(&registry), name(), "ana");
+    ramp.begin(version(2), 1000, Salt::new([1; 32]), "a tenth", Timestamp::now()).await.unwrap();
+    let here = Predictor::interleaving(&registry, "here", WHOLE_BP).await;
+    let steersman = Steersman::default();
+    for reader in 0..22 {
+        assert_eq!(here.predict(reader, r#""k":2"#).await["variant"], "interleaved");
+        let click = format!(r#"{{"request_id":"of-r{reader}","user_id":"r{reader}","item_id":"b2","kind":"click"}}"#);
+        assert_eq!(here.post("/outcomes", "click", click).await["joined"], 1);
+        steersman.end_harmful(here.running.fleet());
+    }
+    assert_eq!(here.predict(0, r#""k":2"#).await["variant"], "stable", "nobody meets it any more");
+    steersman.commit(&here.running, Timestamp::now()).await;
+    let state = registry.state();
+    assert_eq!(state.models[&name()].canary, None);
+    assert!(state.models[&name()].versions[&version(2)].quarantine.is_some());
+    let entries = registry.entries().await.unwrap();
+    let why = "rolled back: readers of both lists prefer stable";
+    let entry = entries.iter().find(|entry| entry.reason.starts_with(why)).unwrap();
+    let preference = &entry.numbers.as_ref().unwrap()["numbers"]["preference"];
+    assert_eq!((preference["wins"].as_u64(), preference["losses"].as_u64()), (Some(0), Some(22)));
 }

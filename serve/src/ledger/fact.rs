@@ -15,7 +15,7 @@ pub(crate) struct Fact {
     pub(crate) unit: u64,
     /// The step it happened in.
     pub(crate) step: u16,
-    /// The arm the reader was on.
+    /// The arm the reader was on; of a credit, the arm whose book it was.
     pub(crate) arm: Arm,
     /// When, milliseconds since 1970.
     pub(crate) at_ms: i64,
@@ -31,6 +31,10 @@ pub(crate) enum What {
     Suffered(Trouble),
     /// Their first click.
     Clicked,
+    /// Their first list of both versions.
+    Drafted,
+    /// Their first click on a book that one side put into such a list.
+    Credited,
 }
 
 /// How a first request went.
@@ -62,6 +66,8 @@ enum Kind {
     Slow,
     Short,
     Clicked,
+    Drafted,
+    Credited,
 }
 
 /// Added to the bucket of a first request that failed, and of one that was slow.
@@ -78,6 +84,8 @@ impl From<Fact> for Row {
             What::Suffered(Trouble::Slow) => (Kind::Slow, 0),
             What::Suffered(Trouble::Short) => (Kind::Short, 0),
             What::Clicked => (Kind::Clicked, 0),
+            What::Drafted => (Kind::Drafted, 0),
+            What::Credited => (Kind::Credited, 0),
         };
         Self(fact.unit, fact.step, fact.arm, fact.at_ms, kind, first)
     }
@@ -96,6 +104,8 @@ impl TryFrom<Row> for Fact {
             Kind::Slow => What::Suffered(Trouble::Slow),
             Kind::Short => What::Suffered(Trouble::Short),
             Kind::Clicked => What::Clicked,
+            Kind::Drafted => What::Drafted,
+            Kind::Credited => What::Credited,
         };
         Ok(Self { unit, step, arm, at_ms, what })
     }
@@ -110,9 +120,9 @@ mod tests {
         let fact = |what| Fact { unit: u64::MAX, step: 2, arm: Arm::Canary, at_ms: -5, what };
         let first = |bad, slow| What::Met(First { bad, slow, bucket: 22 });
         let troubles = [Trouble::Failed, Trouble::Slow, Trouble::Short].map(What::Suffered);
-        for what in
-            [first(false, false), first(true, false), first(false, true), What::Clicked].into_iter().chain(troubles)
-        {
+        let firsts = [first(false, false), first(true, false), first(false, true)];
+        let rest = [What::Clicked, What::Drafted, What::Credited];
+        for what in firsts.into_iter().chain(rest).chain(troubles) {
             let text = serde_json::to_string(&fact(what)).unwrap();
             assert_eq!(serde_json::from_str::<Fact>(&text).unwrap(), fact(what), "{text}");
         }

@@ -6,7 +6,7 @@
 use models::event::Arm;
 
 use super::fact::{Fact, First, Trouble, What};
-use crate::judge::{ArmEvidence, StepEvidence};
+use crate::judge::{ArmEvidence, Credits, StepEvidence};
 
 /// What is known of one reader.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub(super) struct Reader {
     /// Where the first failure, slow answer and short list fell.
     suffered: [Option<(u16, Arm)>; 3],
     clicked_ms: Option<i64>,
+    /// Whether they were given a list of both versions.
+    drafted: bool,
+    /// Their first click on a book of one side of such a list, and whose it was.
+    credit: Option<(i64, Arm)>,
     /// Whether their window for clicks is over.
     pub(super) settled: bool,
 }
@@ -73,6 +77,11 @@ impl Reader {
             What::Clicked => {
                 self.clicked_ms = Some(self.clicked_ms.map_or(fact.at_ms, |held| held.min(fact.at_ms)));
             }
+            What::Drafted => self.drafted = true,
+            What::Credited => {
+                let credit = (fact.at_ms, fact.arm);
+                self.credit = Some(self.credit.map_or(credit, |held| held.min(credit)));
+            }
         }
     }
 
@@ -87,6 +96,24 @@ impl Reader {
 
     pub(super) fn has_clicked(&self) -> bool {
         self.clicked_ms.is_some()
+    }
+
+    /// Whether a list of both versions is known.
+    pub(super) fn is_drafted(&self) -> bool {
+        self.drafted
+    }
+
+    pub(super) fn is_credited(&self) -> bool {
+        self.credit.is_some()
+    }
+
+    /// Adds what is known of the reader's lists of both versions to the counts, or takes it back. A credit counts once
+    /// the list is known.
+    pub(super) fn count_credit(&self, credits: &mut Credits, turn: Turn) {
+        turn.one(&mut credits.readers, self.drafted);
+        let is_for = |arm| self.drafted && self.credit.is_some_and(|(_, credited)| credited == arm);
+        turn.one(&mut credits.wins, is_for(Arm::Canary));
+        turn.one(&mut credits.losses, is_for(Arm::Stable));
     }
 
     /// Where and when the reader came to the trial.

@@ -1,6 +1,7 @@
 //! Readers counted once: by one process, and by several that tell each other.
 
 mod replicas;
+mod teams;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     current::{Resident, Snapshot},
-    engine::Fallback,
+    engine::{Fallback, INTERLEAVED},
 };
 
 /// The metrics of one model: those of its process under its labels.
@@ -37,7 +37,7 @@ impl ModelMetrics {
     /// A request that reached the model, once per arm it touched.
     pub(crate) fn scored(&self, scored: Scored, protocol: Protocol, code: u16) {
         let Scored { version, arm, total, score } = scored;
-        let labels = ArmLabels { of: self.of.clone(), version: version.to_string(), arm: arm.as_str() };
+        let labels = ArmLabels { of: self.of.clone(), version: version.to_string(), arm };
         self.all.durations.get_or_create(&labels).observe(total.as_secs_f64());
         self.all.score_durations.get_or_create(&labels).observe(score.as_secs_f64());
         let ArmLabels { of, version, arm } = labels;
@@ -128,7 +128,7 @@ impl ModelMetrics {
 
     fn forget(&self, version: Version) {
         let of = || self.of.clone();
-        for arm in [Arm::Stable, Arm::Canary].map(Arm::as_str) {
+        for arm in [Arm::Stable.as_str(), Arm::Canary.as_str(), INTERLEAVED] {
             let labels = ArmLabels { of: of(), version: version.to_string(), arm };
             self.all.durations.remove(&labels);
             self.all.score_durations.remove(&labels);
@@ -151,6 +151,7 @@ impl ModelMetrics {
         all.model_ready.get_or_create(of).set(i64::from(readings.is_ready));
         all.model_bytes.get_or_create(of).set(readings.bytes as i64);
         all.staleness.get_or_create(of).set(readings.staleness.as_secs_f64());
+        all.interleaved.show(of, readings.preference.as_ref());
         match readings.live {
             Some((weight_bp, epoch)) => {
                 all.weight.get_or_create(of).set(f64::from(weight_bp) / 10_000.0);

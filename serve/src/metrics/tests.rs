@@ -1,3 +1,5 @@
+use models::event::Arm;
+
 use super::*;
 use crate::current::{Resident, Snapshot};
 
@@ -23,7 +25,7 @@ fn model() -> ModelMetrics {
 
 fn read(model: &ModelMetrics) -> String {
     let (is_ready, staleness) = (true, Duration::ZERO);
-    model.read(&ModelReadings { live: Some((2500, 7)), is_ready, staleness, bytes: 12 });
+    model.read(&ModelReadings { live: Some((2500, 7)), preference: None, is_ready, staleness, bytes: 12 });
     model.all.text(&Readings {
         state: State::Ready,
         popular_only: false,
@@ -35,7 +37,7 @@ fn read(model: &ModelMetrics) -> String {
 
 fn answered(model: &ModelMetrics, number: u32) {
     let (total, score) = (Duration::from_millis(500), Duration::from_micros(90));
-    let scored = Scored { version: number.try_into().unwrap(), arm: Arm::Stable, total, score };
+    let scored = Scored { version: number.try_into().unwrap(), arm: "stable", total, score };
     model.scored(scored, Protocol::V1, 200);
 }
 

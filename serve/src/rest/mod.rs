@@ -17,6 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use self::observe::{Finished, Ids, account, echo};
+use crate::{
+    call::{Answered, Call, Trace},
+    error::Refusal,
+    fleet::Fleet,
+    grpc, tokens,
+};
 use axum::{
     Router,
     extract::Request,
@@ -24,15 +31,6 @@ use axum::{
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
-};
-use models::event::Arm;
-
-pub(crate) use self::observe::{Finished, Ids, account, echo};
-use crate::{
-    call::{Answered, Call, Trace},
-    error::Refusal,
-    fleet::Fleet,
-    grpc, tokens,
 };
 
 /// The version, or versions, that scored, ascending and comma separated.
@@ -166,12 +164,12 @@ fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str>
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The arm's word for logs: one arm, or both.
+/// The arm's word for logs: one arm, lists of both, or several of these.
 pub(crate) fn arms_text(trace: &Trace) -> &'static str {
-    let arms: Vec<Arm> = trace.arms().map(|(arm, _)| arm).collect();
-    match arms.as_slice() {
+    let parts: Vec<&'static str> = trace.parts().map(|(word, ..)| word).collect();
+    match parts.as_slice() {
         [] => "none",
-        [one] => one.as_str(),
+        [one] => one,
         _ => "mixed",
     }
 }

@@ -130,9 +130,9 @@ pub(crate) fn account(fleet: &Fleet, ids: &Ids, Finished { code, kind, trace }: 
     if !sampled && (code < 400 || is_probe_refusal) {
         return;
     }
-    let version = trace.arms().next().zip(trace.snapshot.as_ref());
-    let version = version.map(|((arm, _), snapshot)| snapshot.resident(arm).version.get());
-    let t_score_us = trace.arms().map(|(_, used)| used.score.as_micros() as u64).sum::<u64>();
+    let version = trace.parts().next().zip(trace.snapshot.as_ref());
+    let version = version.map(|((_, arm, _), snapshot)| snapshot.resident(arm).version.get());
+    let t_score_us = trace.parts().map(|(_, _, used)| used.score.as_micros() as u64).sum::<u64>();
     let t_total_us = total.as_micros() as u64;
     let (tenant, model) = trace.service.as_ref().map(|it| (it.tenant.as_str(), it.model.as_str())).unzip();
     let (arm, protocol) = (arms_text(&trace), trace.protocol.as_str());

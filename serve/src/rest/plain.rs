@@ -118,10 +118,11 @@ pub(super) async fn outcomes(State(fleet): State<Arc<Fleet>>, request: Request) 
         let mut outcomes = wire::outcome::decode(&bytes, &tenant.name, now)?;
         let mut joined = 0;
         for outcome in &mut outcomes {
-            match tenant.desks().find(|desk| desk.service.answers.join(outcome, now)) {
-                Some(desk) => {
+            let remembered = tenant.desks().find_map(|desk| Some((desk, desk.service.answers.join(outcome, now)?)));
+            match remembered {
+                Some((desk, joined_to)) => {
                     desk.service.metrics.outcome();
-                    desk.service.acted(outcome);
+                    desk.service.acted(outcome, &joined_to);
                     joined += 1;
                 }
                 None => fleet.process.metrics.outcome_of_nobody(),

@@ -171,19 +171,17 @@ pub(crate) fn encode_one(answered: &Answered) -> Vec<u8> {
 }
 
 fn prediction<'a>(answered: &'a Answered, ask: &'a Ask, answer: &'a Answer) -> Prediction<'a> {
-    let served = answered.served(answer);
-    let listed = answer.books.iter().map(|scored| {
-        let book = served.artifact.catalogue().book(scored.row);
+    let listed = answered.listed(answer).map(|(book, score)| {
         let author = (book.authors().len() > 0).then(|| book.authors().collect::<Vec<_>>().join(", "));
-        Listed { book_id: book.item_id(), score: scored.score, title: book.title(), author }
+        Listed { book_id: book.item_id(), score, title: book.title(), author }
     });
     Prediction {
         user_id: ask.reader.as_ref().map(models::ReaderId::as_str),
         book_id: ask.book.as_ref().map(models::BookId::as_str),
         k: ask.k,
         recommendations: listed.collect(),
-        model_version: served.version.to_string(),
-        variant: served.arm.as_str(),
+        model_version: answered.served(answer).version.to_string(),
+        variant: answer.variant(),
         fallback: answer.fallback.map(Fallback::as_str),
     }
 }

@@ -10,6 +10,7 @@ mod events;
 mod fleet;
 mod fuzz;
 mod grpc;
+mod interleave;
 mod issuer;
 mod judge;
 mod mlflow;

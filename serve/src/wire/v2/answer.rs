@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use models::top_k::Scored;
+use models::BookRef;
 use serde::Serialize;
 
 use super::Wanted;
@@ -33,13 +33,14 @@ pub(super) struct Reported {
 
 impl Reported {
     /// When the readers of a call met both arms, the version is production's and `variant` is `mixed`; the output
-    /// `model_versions` tells them apart.
+    /// `model_versions` tells them apart. Lists of both versions go under production's too.
     pub(super) fn of(answered: &Answered) -> Self {
-        let mut served = answered.rows.iter().map(|(_, answer)| answered.served(answer));
-        let first = served.next().unwrap_or(&answered.snapshot.stable);
-        let mixed = served.any(|other| other.arm != first.arm);
-        let reported = if mixed { &answered.snapshot.stable } else { first };
-        let variant = if mixed { "mixed" } else { reported.arm.as_str() };
+        let mut rows = answered.rows.iter().map(|(_, answer)| answer);
+        let first = rows.next();
+        let mixed = first.is_some_and(|first| rows.any(|other| other.variant() != first.variant()));
+        let stable = &answered.snapshot.stable;
+        let reported = first.filter(|_| !mixed).map_or(stable, |first| answered.served(first));
+        let variant = if mixed { "mixed" } else { first.map_or(stable.arm.as_str(), Answer::variant) };
         Self { version: reported.version, variant, alias: answered.snapshot.alias(reported.arm) }
     }
 }
@@ -110,15 +111,14 @@ pub(crate) fn encode(model: &str, id: Option<String>, outputs: &[Wanted], answer
 pub(super) fn tensor_of<'a>(name: &'static str, answered: &'a Answered) -> Tensor<'a> {
     let n = answered.rows.len();
     let width = answered.rows.iter().map(|(_, answer)| answer.books.len()).max().unwrap_or(0);
-    let book = |answer: &'a Answer, scored: &Scored| answered.served(answer).artifact.catalogue().book(scored.row);
-    let text_lists = |text: &dyn Fn(models::BookRef<'a>) -> &'a str| {
-        padded(answered, width, Cow::Borrowed(""), |answer, scored| Cow::Borrowed(text(book(answer, scored))))
+    let text_lists = |text: &dyn Fn(BookRef<'a>) -> &'a str| {
+        padded(answered, width, Cow::Borrowed(""), |book, _| Cow::Borrowed(text(book)))
     };
     let per_row = |text: &dyn Fn(&'a Answer) -> Cow<'a, str>| answered.rows.iter().map(|(_, a)| text(a)).collect();
     let (shape, datatype, data) = match name {
-        "item_ids" => (vec![n, width], "BYTES", Values::Text(text_lists(&models::BookRef::item_id))),
+        "item_ids" => (vec![n, width], "BYTES", Values::Text(text_lists(&BookRef::item_id))),
         "titles" => (vec![n, width], "BYTES", Values::Text(text_lists(&|book| book.title().unwrap_or_default()))),
-        "scores" => (vec![n, width], "FP32", Values::Float(padded(answered, width, 0.0, |_, scored| scored.score))),
+        "scores" => (vec![n, width], "FP32", Values::Float(padded(answered, width, 0.0, |_, score| score))),
         "model_versions" => {
             let versions = per_row(&|answer| answered.served(answer).version.to_string().into());
             (vec![n], "BYTES", Values::Text(versions))
@@ -132,15 +132,10 @@ pub(super) fn tensor_of<'a>(name: &'static str, answered: &'a Answered) -> Tenso
 }
 
 /// One value per listed book, row-major `[n, width]`, short lists filled up with `pad`.
-fn padded<'a, T: Clone>(
-    answered: &'a Answered,
-    width: usize,
-    pad: T,
-    value: impl Fn(&'a Answer, &Scored) -> T,
-) -> Vec<T> {
+fn padded<'a, T: Clone>(answered: &'a Answered, width: usize, pad: T, value: impl Fn(BookRef<'a>, f32) -> T) -> Vec<T> {
     let mut values = Vec::with_capacity(width * answered.rows.len());
     for (row, (_, answer)) in answered.rows.iter().enumerate() {
-        values.extend(answer.books.iter().map(|scored| value(answer, scored)));
+        values.extend(answered.listed(answer).map(|(book, score)| value(book, score)));
         values.resize((row + 1) * width, pad.clone());
     }
     values
