@@ -19,8 +19,16 @@ const PLACES: usize = 10;
 /// Pairs of lists that the readers of one trial are shown.
 const PAIRS: usize = 64;
 
+/// Chance that a reader who has looked at a place goes on to the next.
+const GOES_ON: f64 = 0.8;
+
 /// Two versions' lists of one reader.
 type Pair = [Vec<usize>; 2];
+
+/// Chance that a reader clicks a book they look at.
+fn clicks(book: usize) -> f64 {
+    0.3 * (BOOKS - book) as f64 / BOOKS as f64
+}
 
 /// A reader's list by a version that guesses how much they like each book, `BOOKS - book`, up to an error of `wrong`.
 fn list(random: &mut ChaCha8Rng, wrong: f64) -> Vec<usize> {
@@ -31,7 +39,7 @@ fn list(random: &mut ChaCha8Rng, wrong: f64) -> Vec<usize> {
     guessed.into_iter().map(|(_, book)| book).take(PLACES).collect()
 }
 
-/// A trial of readers who look from the top, go on with a chance of .8, and click what they like.
+/// A trial of readers who look from the top and click once.
 struct Trial {
     random: ChaCha8Rng,
     ids: Vec<String>,
@@ -69,8 +77,7 @@ impl Trial {
         self.credits.readers += 1;
         for place in draft(&own, &theirs, PLACES, coin, |_, _| true) {
             let book = if place.side == Arm::Stable { stable[place.at] } else { canary[place.at] };
-            let liked = (BOOKS - book) as f64 / BOOKS as f64;
-            if self.random.random::<f64>() < 0.3 * liked {
+            if self.random.random::<f64>() < clicks(book) {
                 match place.team {
                     Some(Arm::Canary) => self.credits.wins += 1,
                     Some(Arm::Stable) => self.credits.losses += 1,
@@ -79,24 +86,43 @@ impl Trial {
                 }
                 return true;
             }
-            if self.random.random::<f64>() > 0.8 {
+            if self.random.random::<f64>() > GOES_ON {
                 return false;
             }
         }
         false
     }
 
-    /// The readers until the canary is shown to be worse, of at most `most`.
-    fn until_worse(&mut self, most: u64) -> Option<u64> {
+    /// One more reader, on one of two arms of half of the readers each; whether they clicked.
+    fn reader_of_an_arm(&mut self) -> bool {
+        let [stable, canary] = &self.pairs[self.random.random_range(0..self.pairs.len())];
+        let on_canary: bool = self.random.random();
+        self.credits.readers += 1;
+        for book in if on_canary { canary } else { stable } {
+            if self.random.random::<f64>() < clicks(*book) {
+                let clicked = if on_canary { &mut self.credits.wins } else { &mut self.credits.losses };
+                *clicked += 1;
+                return true;
+            }
+            if self.random.random::<f64>() > GOES_ON {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// The readers until the canary is shown to be worse, of at most `most`. `reader` is one of the two kinds: two arms of
+    /// one half each are tested as the two sides of a list are.
+    fn until_worse(&mut self, most: u64, reader: impl Fn(&mut Self) -> bool) -> Option<u64> {
         let alpha = Policy::default().alpha_interleaved;
         let shown = |credits: &Credits| credits.log_e_worse() >= -alpha.ln();
-        (0..most).find(|_| self.reader() && shown(&self.credits)).map(|_| self.credits.readers)
+        (0..most).find(|_| reader(self) && shown(&self.credits)).map(|_| self.credits.readers)
     }
 }
 
 /// Trials of two equal versions: how many were ever ended.
 fn ended(trials: u64, readers: u64) -> usize {
-    let seen = over(trials, |seed| Trial::of_equals(seed).until_worse(readers).is_some());
+    let seen = over(trials, |seed| Trial::of_equals(seed).until_worse(readers, Trial::reader).is_some());
     let hits = seen.into_iter().filter(|ended| *ended).count();
     let (low, high) = interval(hits, trials as usize);
     println!(
@@ -150,10 +176,13 @@ fn a_version_that_wins_two_clicks_of_five_is_ended_after_some_hundreds_of_clicks
 
 #[test]
 fn a_version_that_guesses_worse_is_ended_by_its_readers_and_one_that_guesses_better_is_not() {
-    let seen = over(200, |seed| Trial::new(seed, [6.0, 18.0]).until_worse(20_000));
-    let (hits, _) = row("readers of both lists: errors of 18 places against 6", seen);
+    let seen = over(200, |seed| Trial::new(seed, [6.0, 18.0]).until_worse(20_000, Trial::reader));
+    let (hits, median) = row("readers of both lists: errors of 18 places against 6", seen);
     assert!(hits >= 190, "{hits} of 200");
-    let seen = over(200, |seed| Trial::new(seed, [18.0, 6.0]).until_worse(2_000));
+    let seen = over(20, |seed| Trial::new(seed, [6.0, 18.0]).until_worse(400_000, Trial::reader_of_an_arm));
+    let (_, of_arms) = row("the same versions on two arms of half of the readers each", seen);
+    assert!(of_arms > 4 * median, "{of_arms} against {median}");
+    let seen = over(200, |seed| Trial::new(seed, [18.0, 6.0]).until_worse(2_000, Trial::reader));
     let (hits, _) = row("readers of both lists: errors of 6 places against 18", seen);
     assert_eq!(hits, 0);
 }

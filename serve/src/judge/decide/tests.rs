@@ -128,7 +128,7 @@ fn readers_who_prefer_stable_end_a_trial_and_those_who_prefer_the_canary_move_no
     };
     assert_eq!((with(0, 0), with(300, 0)), ("advance".into(), "advance".into()));
     assert_eq!(with(0, 17), "hold: readers of both lists prefer stable: e-value 26.01");
-    assert_eq!(with(0, 22), "roll back: readers of both lists prefer stable: e-value 100 where 100 ends a trial");
+    assert_eq!(with(0, 22), "roll back: readers of both lists prefer stable: e-value 100 where 100.00 ends a trial");
     let waiting = Evidence { interleaved: Credits { readers: 400, wins: 300, losses: 0 }, ..calm(100) };
     assert!(judged(&waiting).starts_with("hold: fewer than 0.001 of readers"), "{}", judged(&waiting));
     let unsplit = |losses| {
