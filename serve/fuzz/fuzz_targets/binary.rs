@@ -2,4 +2,6 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|case: &[u8]| bookloop_serve_fuzz::doors::binary(case));
+libfuzzer_sys::fuzz_target!(|case: &[u8]| {
+    bookloop_serve_fuzz::doors::binary(case);
+});

@@ -4,12 +4,15 @@
 //! (`cargo install cargo-fuzz`) and a C++ compiler, in the folder above this package:
 //!
 //! ```text
+//! mkdir -p fuzz/corpus/v1
 //! cargo fuzz run --sanitizer none v1 fuzz/corpus/v1 fuzz/kept/v1 -- -dict=fuzz/words/json.dict -max_total_time=600
 //! ```
 //!
 //! No nightly compiler is needed. Inputs that reach new branches land in `fuzz/corpus`, those that break a promise in
-//! `fuzz/artifacts`; neither is committed. What is worth keeping goes to `fuzz/kept`, and every `cargo test` of the
-//! predictor tries it again: what was found, under a name that says what it is; and of the others the few that reach most:
+//! `fuzz/artifacts`; neither is committed. What is worth keeping is copied to `fuzz/kept`, and every `cargo test` of the
+//! predictor tries it again: an input that broke a promise, under a name that says which; and of the others some dozens a
+//! parser, named by their hash, small ones that together reach most of what the corpus reaches. This leaves those that
+//! reach anything the others do not, to choose from:
 //!
 //! ```text
 //! cargo fuzz cmin --sanitizer none v1 fuzz/corpus/v1

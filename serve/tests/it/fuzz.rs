@@ -312,13 +312,15 @@ fn kept_cases_keep_their_parsers_promises() {
     let programs: BTreeSet<String> =
         files("fuzz_targets").iter().map(|program| program.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     assert_eq!(programs, PARSERS.map(|(parser, _)| parser.to_owned()).into(), "a program for every parser");
-    for (parser, keeps_promises) in PARSERS {
+    for (parser, is_answered) in PARSERS {
         let cases = files(&format!("kept/{parser}"));
-        assert!(!cases.is_empty(), "{parser}");
-        for case in cases {
+        let answered = cases.iter().filter(|case| {
             // The last one printed is the one that breaks a promise.
             println!("{}", case.display());
-            keeps_promises(&std::fs::read(&case).unwrap());
-        }
+            is_answered(&std::fs::read(case).unwrap())
+        });
+        let answered = answered.count();
+        println!("{parser}: {answered} of {} were answered", cases.len());
+        assert!((1..cases.len()).contains(&answered), "{parser}: some are answered and some refused");
     }
 }

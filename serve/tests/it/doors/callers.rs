@@ -66,37 +66,37 @@ fn status(header: &'static str, value: &[u8]) -> Option<u16> {
 }
 
 /// `x-jwt-payload`: JSON that is encoded here, or whatever else the header says.
-pub fn claims(case: &[u8]) {
+pub fn claims(case: &[u8]) -> bool {
     if !case.starts_with(b"{") {
-        status(CLAIMS, case);
-        return;
+        return status(CLAIMS, case) == Some(200);
     }
     if status(CLAIMS, STANDARD.encode(case).as_bytes()) != Some(200) {
-        return;
+        return false;
     }
-    let Ok(claims) = serde_json::from_slice::<Value>(case) else { return };
+    let Ok(claims) = serde_json::from_slice::<Value>(case) else { return false };
     assert_eq!(claims["tenant"], "acme-books", "{claims}");
     let again = URL_SAFE_NO_PAD.encode(claims.to_string());
     assert_eq!(status(CLAIMS, again.as_bytes()), Some(200), "{claims}");
+    true
 }
 
 /// `authorization`: header and claims of a token, one a line, which is signed here; or whatever else is sent as one.
-pub fn tokens(case: &[u8]) {
+pub fn tokens(case: &[u8]) -> bool {
     if !case.starts_with(b"{") {
         assert_ne!(status("authorization", case), Some(200), "nobody could sign {case:?}");
-        return;
+        return false;
     }
-    let Some(end) = case.iter().position(|byte| *byte == b'\n') else { return };
+    let Some(end) = case.iter().position(|byte| *byte == b'\n') else { return false };
     let (header, claims) = (&case[..end], &case[end + 1..]);
     let token = STREET.with(|street| street.issuer.sealed("EdDSA", header, claims));
     if status("authorization", format!("Bearer {token}").as_bytes()) != Some(200) {
-        return;
+        return false;
     }
     let forged = STREET.with(|street| street.issuer.sealed("none", header, claims));
     assert_eq!(status("authorization", format!("Bearer {forged}").as_bytes()), Some(401), "unsigned");
     let (Ok(header), Ok(claims)) = (serde_json::from_slice::<Value>(header), serde_json::from_slice::<Value>(claims))
     else {
-        return;
+        return false;
     };
     let now = noon().as_second() as f64;
     let audience = &claims["aud"];
@@ -105,4 +105,5 @@ pub fn tokens(case: &[u8]) {
     assert!(claims["tenant"] == "acme-books" && claims["iss"] == ISSUER && is_for_us, "{claims}");
     assert!(claims["exp"].as_f64().unwrap() > now - LEEWAY, "{claims}");
     assert!(claims["nbf"].as_f64().is_none_or(|from| from <= now + LEEWAY), "{claims}");
+    true
 }

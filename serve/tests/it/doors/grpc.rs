@@ -32,19 +32,19 @@ fn again<M: Message + Default>(message: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// A digit for the method, then its message; with any other byte, `ModelInfer` gets what follows as it is, frame and all.
-pub fn grpc(case: &[u8]) {
-    let Some((first, message)) = case.split_first() else { return };
+pub fn grpc(case: &[u8]) -> bool {
+    let Some((first, message)) = case.split_first() else { return false };
     STREET.with(|street| {
         let Some((method, rewrite)) = METHODS.get(usize::from(first.wrapping_sub(b'0'))) else {
             // What is no frame is said to be none by the library, in words of its own.
             call(street, METHODS[0].0, message.to_vec());
-            return;
+            return false;
         };
         let told = call(street, method, framed(message));
         let status = status(&told);
         let Some(written) = rewrite(message) else {
             assert_ne!(status, "0", "{method} of no message: {message:?}");
-            return;
+            return false;
         };
         assert!(!["2", "13"].contains(&status), "{method} of {message:?}: {told:?}");
         // Counts and times differ from call to call, patience too.
@@ -55,7 +55,8 @@ pub fn grpc(case: &[u8]) {
         if *method == "ModelInfer" && status == "0" {
             is_whole(&ModelInferResponse::decode(&told.body[5..]).unwrap());
         }
-    });
+        status == "0"
+    })
 }
 
 fn framed(message: &[u8]) -> Vec<u8> {
