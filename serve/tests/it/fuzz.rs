@@ -3,6 +3,11 @@
 //! Requests that clients really send are changed by a seeded hand: bits, bytes, numbers, brackets, lengths, pieces of each
 //! other. `BOOKLOOP_TEST_FUZZ_CASES` asks for more than the usual number; a failure prints the request and its number.
 
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
 use axum::{
     body::{Body, to_bytes},
     http::{HeaderName, HeaderValue, Method, Request},
@@ -17,7 +22,7 @@ use serve::grpc::proto::{
 };
 use tower::ServiceExt;
 
-use crate::world::Shop;
+use crate::{doors::PARSERS, world::Shop};
 
 const CASES: u64 = 2_000;
 /// How the library's words for bytes that are no message, and for a frame that is none, begin.
@@ -295,4 +300,27 @@ async fn damaged_outcomes_and_queries_are_refused() {
 #[tokio::test]
 async fn damaged_messages_are_refused() {
     survives("gRPC", grpc()).await;
+}
+
+/// Cases that reach every branch a coverage-guided fuzzer has found a way to; `fuzz/src/lib.rs` says how they were made.
+#[test]
+fn kept_cases_keep_their_parsers_promises() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let files = |folder: &str| -> Vec<PathBuf> {
+        std::fs::read_dir(fuzz.join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let programs: BTreeSet<String> =
+        files("fuzz_targets").iter().map(|program| program.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(programs, PARSERS.map(|(parser, _)| parser.to_owned()).into(), "a program for every parser");
+    for (parser, is_answered) in PARSERS {
+        let cases = files(&format!("kept/{parser}"));
+        let answered = cases.iter().filter(|case| {
+            // The last one printed is the one that breaks a promise.
+            println!("{}", case.display());
+            is_answered(&std::fs::read(case).unwrap())
+        });
+        let answered = answered.count();
+        println!("{parser}: {answered} of {} were answered", cases.len());
+        assert!((1..cases.len()).contains(&answered), "{parser}: some are answered and some refused");
+    }
 }

@@ -86,8 +86,12 @@ impl Issuer {
 
     /// The same with any header.
     pub fn headed(&self, algorithm: &str, header: &Value, claims: &Value) -> String {
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", part(header), part(claims));
+        self.sealed(algorithm, header.to_string().as_bytes(), claims.to_string().as_bytes())
+    }
+
+    /// The same with any bytes for a header and for claims.
+    pub fn sealed(&self, algorithm: &str, header: &[u8], claims: &[u8]) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signed = message.as_bytes();
         let signature = match algorithm {
             "EdDSA" => self.edwards.sign(signed).as_ref().to_vec(),

@@ -6,6 +6,7 @@ mod aa;
 mod binary;
 mod cloudevents;
 mod conform;
+mod doors;
 mod events;
 mod fleet;
 mod fuzz;

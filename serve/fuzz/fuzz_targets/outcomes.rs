@@ -1,0 +1,7 @@
+//! Drives the parser of its name.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|case: &[u8]| {
+    bookloop_serve_fuzz::doors::outcomes(case);
+});
