@@ -71,7 +71,7 @@ impl Inference {
         let mut call = arrived.call.clone();
         call.within(arrived.at, timeout);
         service.admission.widen(&mut permit, asks.len())?;
-        let answered = service.recommend(&call, asks, version, trace).await?;
+        let answered = service.recommend(call, asks, version, trace).await?;
         let raw = proto::is_raw(request);
         Ok((proto::encode(&request.model_name, id, &outputs, &answered, raw), answered.versions_text()))
     }

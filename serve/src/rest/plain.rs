@@ -79,7 +79,7 @@ pub(super) async fn recommend(State(fleet): State<Arc<Fleet>>, request: Request)
         trace.snapshot = Some(desk.live(call.deadline).await?);
         let asks = vec![asked?];
         let _permit = service.admission.admit().await?;
-        let answered = service.recommend(&call, asks, None, &mut trace).await?;
+        let answered = service.recommend(call, asks, None, &mut trace).await?;
         Ok(answer(&answered, wire::v1::encode_one(&answered)))
     };
     let result = result.await;

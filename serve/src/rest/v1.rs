@@ -94,7 +94,7 @@ async fn predict(fleet: &Fleet, segment: Segment, request: Request, trace: &mut 
     }
     let asks = wire::v1::decode(&bytes)?;
     service.admission.widen(&mut permit, asks.len())?;
-    let answered = service.recommend(&call, asks, None, trace).await?;
+    let answered = service.recommend(call, asks, None, trace).await?;
     let body = wire::v1::encode(&answered);
     Ok(match event {
         None => answer(&answered, body),

@@ -153,7 +153,7 @@ async fn run(
     let v2::Infer { id, asks, outputs, timeout } = v2::decode(parts)?;
     call.within(arrived, timeout);
     service.admission.widen(&mut permit, asks.len())?;
-    let answered = service.recommend(&call, asks, version, trace).await?;
+    let answered = service.recommend(call, asks, version, trace).await?;
     let v2::Encoded { body, json } = v2::encode(name, id, &outputs, &answered);
     let mut head = axum::http::Response::new(());
     let headers = head.headers_mut();

@@ -32,7 +32,7 @@ thread_local! {
 #[derive(Debug, Clone)]
 struct Way {
     snapshot: Arc<Snapshot>,
-    call: Call,
+    call: Arc<Call>,
     /// The arm that the request named.
     pinned: Option<Assignment>,
     popular_only: bool,
@@ -51,7 +51,7 @@ impl Service {
     /// Answers every question, all from one snapshot, or none. `version` pins one as written in a path.
     pub(crate) async fn recommend(
         self: &Arc<Self>,
-        call: &Call,
+        call: Call,
         asks: Vec<Ask>,
         version: Option<&str>,
         trace: &mut Trace,
@@ -74,12 +74,13 @@ impl Service {
                 pinned.is_none() && !popular_only && shadow.wants(self.tenant.as_str(), &call.request_id)
             });
         let here = asks.len() <= SHORT;
-        let way = Arc::new(Way { snapshot: Arc::clone(&snapshot), call: call.clone(), pinned, popular_only });
+        let call = Arc::new(call);
+        let way = Way { snapshot: Arc::clone(&snapshot), call: Arc::clone(&call), pinned, popular_only };
         let mut rows = Vec::with_capacity(asks.len());
         let mut asks = asks.into_iter().enumerate().peekable();
         while asks.peek().is_some() {
             let chunk: Vec<(usize, Ask)> = asks.by_ref().take(CHUNK).collect();
-            let (service, way) = (Arc::clone(self), Arc::clone(&way));
+            let (service, way) = (Arc::clone(self), way.clone());
             let work = move || chunk.into_iter().map(|(place, ask)| service.score(&way, place, ask)).collect();
             let scored: Vec<Done> = self.process.turns.take(here, call.deadline, work).await?;
             for done in scored {
@@ -101,7 +102,7 @@ impl Service {
         }
         trace.scoring = Some((understood, Instant::now()));
         let answered = Answered { snapshot, rows };
-        self.tell(call, &answered);
+        self.tell(&call, &answered);
         Ok(answered)
     }
 
